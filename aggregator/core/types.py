@@ -1,0 +1,15 @@
+"""The array types every core shares."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float64]
+Float32Array: TypeAlias = NDArray[np.float32]
+IntArray: TypeAlias = NDArray[np.int64]
+Int16Array: TypeAlias = NDArray[np.int16]
+BoolArray: TypeAlias = NDArray[np.bool_]
+StrArray: TypeAlias = NDArray[np.str_]
+TimeArray: TypeAlias = NDArray[np.datetime64]
+ObjectArray: TypeAlias = NDArray[np.object_]
