@@ -1,0 +1,38 @@
+"""The two database roles: the owner migrates; the application owns nothing and cannot bypass row-level security."""
+
+from typing import Protocol
+
+from psycopg import sql
+
+ATTRIBUTES = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
+
+
+class Cursor(Protocol):
+    def execute(self, query: sql.Composable, params: None = None) -> object: ...
+
+    def fetchone(self) -> tuple[object, ...] | None: ...
+
+
+def ensure_app_role(cursor: Cursor, role: str, password: str) -> None:
+    """Make the application's login if it is missing; where it has a password, set it anew."""
+    cursor.execute(sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = {}").format(sql.Literal(role)))
+    secret = sql.SQL(" PASSWORD {}").format(sql.Literal(password)) if password else sql.SQL("")
+    if cursor.fetchone() is None:
+        cursor.execute(sql.SQL("CREATE ROLE {} ").format(sql.Identifier(role)) + ATTRIBUTES + secret)
+    elif password:
+        cursor.execute(sql.SQL("ALTER ROLE {}").format(sql.Identifier(role)) + secret)
+
+
+def grant_app_role(cursor: Cursor, role: str) -> None:
+    """Let the application read and write rows of every table its owner makes from here on, and nothing else."""
+    name = sql.Identifier(role)
+    for statement in (
+        "GRANT USAGE ON SCHEMA public TO {}",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {}",
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {}",
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {}",
+        "GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}",
+        "REVOKE ALL ON TABLE public.django_migrations FROM {}",
+        "GRANT SELECT ON TABLE public.django_migrations TO {}",
+    ):
+        cursor.execute(sql.SQL(statement).format(name))

@@ -1,0 +1,110 @@
+"""A solve, its plan and its proof, as stored; what is in force is the newest safe run of an area and day."""
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+
+from aggregator.models import EVSE, AvailabilityForecast, NetworkNode, Organisation, TenantManager
+from dispatch.models.targets import TargetSignal
+
+
+class DispatchRun(models.Model):
+    """One run covers an area and every DSRSP in it; every figure is of the plan as stored."""
+
+    area = models.ForeignKey(NetworkNode, on_delete=models.PROTECT, related_name="runs")
+    charging_day = models.DateField()
+    forecast = models.ForeignKey(AvailabilityForecast, on_delete=models.PROTECT, related_name="runs")
+    as_of = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    starts_at = models.DateTimeField()
+    n_period = models.PositiveSmallIntegerField()
+    period_minutes = models.PositiveSmallIntegerField()
+    parameters = models.JSONField(help_text="unserved price, carbon weight, background quantile, ramp price …")
+    input_sha256 = models.CharField(max_length=64)
+    method = models.CharField(max_length=20)
+    rung = models.CharField(max_length=20)
+    iterations = models.PositiveIntegerField()
+    solve_s = models.FloatField()
+    cost_gbp = models.FloatField()
+    cost_energy_gbp = models.FloatField()
+    cost_unserved_gbp = models.FloatField()
+    cost_shortfall_gbp = models.FloatField()
+    cost_ramp_gbp = models.FloatField()
+    unavoidable_gbp = models.FloatField()
+    lower_bound_gbp = models.FloatField()
+    gap = models.FloatField()
+    rounding_cost_gbp = models.FloatField()
+    max_violation_kw = models.FloatField()
+
+    class Meta:
+        indexes = [models.Index(fields=["area", "charging_day", "-created_at"], name="run_newest_first")]
+        constraints = [
+            models.UniqueConstraint(fields=["area", "charging_day", "input_sha256"], name="run_once_per_input"),
+            models.CheckConstraint(condition=Q(max_violation_kw__lte=1e-6), name="run_keeps_every_limit"),
+            models.CheckConstraint(
+                condition=Q(rung__in=["certified", "time-boxed", "greedy", "last-plan"]), name="run_rung_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.area_id} for {self.charging_day}"
+
+
+class RunNode(models.Model):
+    """What one node could carry in the run, what was expected on it, and what the plan puts there."""
+
+    run = models.ForeignKey(DispatchRun, on_delete=models.CASCADE, related_name="nodes")
+    node = models.ForeignKey(NetworkNode, on_delete=models.PROTECT, related_name="+")
+    rating_kw = models.FloatField()
+    background_kw = ArrayField(models.FloatField(), help_text="the upper quantile held against the rating")
+    reserve_kw = ArrayField(models.FloatField(), help_text="held back for consumers who override")
+    limit_kw = ArrayField(models.FloatField(), help_text="what was left for EVs")
+    planned_kw = ArrayField(models.FloatField(), help_text="sum of the rounded setpoints")
+    price_gbp_per_kwh = ArrayField(models.FloatField(), help_text="worth of one more kW of headroom")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "node"], name="run_node_once")]
+
+    def __str__(self) -> str:
+        return f"node {self.node_id} in run {self.run_id}"
+
+
+class RunRequest(models.Model):
+    run = models.ForeignKey(DispatchRun, on_delete=models.CASCADE, related_name="requests")
+    signal = models.ForeignKey(TargetSignal, on_delete=models.PROTECT, related_name="runs")
+    start_period = models.PositiveSmallIntegerField()
+    end_period = models.PositiveSmallIntegerField()
+    planned_kw = ArrayField(models.FloatField(), help_text="at the request's node, in its window")
+    shortfall_kw = ArrayField(models.FloatField())
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "signal"], name="run_request_once")]
+
+    def __str__(self) -> str:
+        return f"{self.signal_id} in run {self.run_id}"
+
+
+class Setpoint(models.Model):
+    """One row an EVSE and run: its ceiling in every period."""
+
+    run = models.ForeignKey(DispatchRun, on_delete=models.CASCADE, related_name="setpoints")
+    evse = models.ForeignKey(EVSE, on_delete=models.PROTECT, related_name="setpoints")
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
+    start_period = models.PositiveSmallIntegerField()
+    end_period = models.PositiveSmallIntegerField()
+    energy_kwh = models.FloatField(help_text="asked of the plan, what the session could take on its own")
+    setpoint_a = ArrayField(models.SmallIntegerField(), help_text="whole amperes a phase, 0 or at least the minimum")
+    setpoint_kw = ArrayField(models.FloatField(), help_text="the same ceiling in kW")
+    unserved_kwh = models.FloatField()
+    unserveable_kwh = models.FloatField()
+
+    objects: TenantManager["Setpoint"] = TenantManager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["run", "evse"], name="setpoint_once_a_run"),
+            models.CheckConstraint(condition=Q(end_period__gte=F("start_period")), name="setpoint_window"),
+        ]
+
+    def __str__(self) -> str:
+        return f"EVSE {self.evse_id} in run {self.run_id}"

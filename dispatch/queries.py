@@ -1,0 +1,1 @@
+"""Read-only querysets for pages and the API."""

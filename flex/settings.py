@@ -1,0 +1,186 @@
+"""Settings, all from the environment; `.env.example` names every variable and a test compares them.
+
+Secure by default: without a word from the environment the site answers on loopback only, over HTTPS
+only, with DEBUG off. `flex/checks.py` refuses combinations that are not safe outside a developer's machine.
+"""
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import environ
+
+from flex import postgres
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+if (BASE_DIR / ".env").is_file():
+    env.read_env(str(BASE_DIR / ".env"))
+
+VAR_DIR = postgres.var_folder()
+LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
+
+
+def _generated_secret_key() -> str:
+    """Read the installation's own key, made once into a file only its owner can read."""
+    path = VAR_DIR / "secret_key"
+    if not path.is_file():
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        draft = VAR_DIR / f"secret_key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_urlsafe(48))
+        with contextlib.suppress(FileExistsError):  # another process was first: its key stands
+            path.hardlink_to(draft)
+        draft.unlink()
+    return path.read_text().strip()
+
+
+SECRET_KEY = env.str("SECRET_KEY", default="") or _generated_secret_key()
+SECRET_KEY_IS_GENERATED = not env.str("SECRET_KEY", default="")
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOOPBACK_HOSTS)
+
+# --- security -------------------------------------------------------------------------------------
+PLAIN_HTTP = env.bool("PLAIN_HTTP", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = not PLAIN_HTTP
+SECURE_HSTS_SECONDS = 0 if PLAIN_HTTP else 31_536_000
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not PLAIN_HTTP
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_AGE = 12 * 3600
+X_FRAME_OPTIONS = "DENY"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+# --- applications ---------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "aggregator",
+    "dispatch",
+    "markets",
+    "flex",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "flex.middleware.SecurityHeaders",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "flex.urls"
+WSGI_APPLICATION = "flex.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "markets:overview"
+LOGOUT_REDIRECT_URL = "login"
+
+# --- database: an owner who migrates, and the role the application logs in as ---------------------
+DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASE_APP_URL = env.str("DATABASE_APP_URL", default="")
+HEADROOM_DB_ROLE = env.str("HEADROOM_DB_ROLE", default="app")
+
+
+def _derived_password() -> str:
+    """Password of the application's own database role where no DATABASE_APP_URL names one."""
+    return hmac.new(SECRET_KEY.encode(), b"database role of the application", hashlib.sha256).hexdigest()
+
+
+def _owner_database() -> dict[str, Any]:
+    if DATABASE_URL:
+        return {**env.db_url_config(DATABASE_URL), "ENGINE": "django.db.backends.postgresql"}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": postgres.DATABASE,
+        "USER": postgres.OWNER_ROLE,
+        "PASSWORD": "",
+        "HOST": str(postgres.socket_folder()),
+        "PORT": "",
+    }
+
+
+def _app_database(owner: dict[str, Any]) -> dict[str, Any]:
+    if DATABASE_APP_URL:
+        return {**env.db_url_config(DATABASE_APP_URL), "ENGINE": "django.db.backends.postgresql"}
+    if DATABASE_URL:
+        return {**owner, "USER": f"{owner['NAME']}_app", "PASSWORD": _derived_password()}
+    return {**owner, "USER": postgres.APP_ROLE}
+
+
+_COMMON = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": {"connect_timeout": 5}}
+DATABASE_OWNER = {**_owner_database(), **_COMMON}
+DATABASE_APP = {**_app_database(DATABASE_OWNER), **_COMMON}
+DATABASE_APP_ROLE = DATABASE_APP["USER"]
+DATABASE_APP_PASSWORD = DATABASE_APP["PASSWORD"]
+DATABASES = {"default": DATABASE_OWNER if HEADROOM_DB_ROLE == "owner" else DATABASE_APP}
+
+# --- jobs -----------------------------------------------------------------------------------------
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600} if CELERY_BROKER_URL.startswith("redis") else {}
+JOB_LEASE_S = env.int("JOB_LEASE_S", default=60)
+# kind -> dotted name of the service that does it; the lowest floor must not import the higher ones.
+JOB_HANDLERS = {
+    "run_cycle": "markets.services.cycle.run_cycle_job",
+}
+
+# --- language, time, files ------------------------------------------------------------------------
+LANGUAGE_CODE = "en-gb"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "flex" / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+# --- log ------------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {name: {"level": LOG_LEVEL} for name in ("flex", "aggregator", "dispatch", "markets")},
+}
+
+# --- real data for tests and benchmarks -----------------------------------------------------------
+HEADROOM_DATA = Path(env.str("HEADROOM_DATA", default=str(BASE_DIR.parent / "shared" / "data")))
