@@ -18,6 +18,10 @@ class Product(models.Model):
         STRICT = "strict", "A missing reading counts as nothing delivered"
         EXCLUDE = "exclude", "Leave the period out, if enough are present"
 
+    class PaysOn(models.TextChoices):
+        INSTRUCTED = "instructed", "The factor scales the energy instructed"
+        DELIVERED = "delivered", "The factor scales the energy delivered"
+
     class Cap(models.TextChoices):
         INTERVAL = "interval", "Capped in each settlement period"
         EVENT = "event", "Capped over the event"
@@ -36,15 +40,20 @@ class Product(models.Model):
     missing = models.CharField(max_length=10, choices=Missing, default=Missing.STRICT)
     min_present_share = models.FloatField(default=0.9)
     cap = models.CharField(max_length=10, choices=Cap, default=Cap.EVENT)
-    # baseline
+    pays_on = models.CharField(max_length=10, choices=PaysOn, default=PaysOn.INSTRUCTED)
+    # baseline, of each DSRSP's portfolio in the zone
     baseline_method = models.CharField(max_length=60, default="mid-8-in-10-sda")
-    n_days_working = models.PositiveSmallIntegerField(default=10)
-    n_days_non_working = models.PositiveSmallIntegerField(default=4)
-    n_drop = models.PositiveSmallIntegerField(default=1)
+    n_working_days = models.PositiveSmallIntegerField(default=10)
+    n_non_working_days = models.PositiveSmallIntegerField(default=4)
+    n_drop_working = models.PositiveSmallIntegerField(default=1)
+    n_drop_non_working = models.PositiveSmallIntegerField(default=1)
     lookback_days = models.PositiveSmallIntegerField(default=60)
     adjustment_periods = models.PositiveSmallIntegerField(default=6)
     adjustment_gap_periods = models.PositiveSmallIntegerField(default=2)
+    min_adjustment_periods = models.PositiveSmallIntegerField(default=3)
+    adjustment_cap_share = models.FloatField(null=True, default=None)
     floor_at_zero = models.BooleanField(default=True)
+    min_meters_share = models.FloatField(default=0.8, help_text="of a portfolio's meters read, for a day to be history")
 
     class Meta:
         constraints = [
@@ -54,7 +63,14 @@ class Product(models.Model):
             models.CheckConstraint(
                 condition=Q(cutoff__isnull=True) | Q(cutoff__gte=0, cutoff__lte=1), name="product_cutoff"
             ),
-            models.CheckConstraint(condition=Q(n_days_non_working__gt=2 * F("n_drop")), name="product_days_left"),
+            models.CheckConstraint(
+                condition=Q(n_working_days__gt=2 * F("n_drop_working"))
+                & Q(n_non_working_days__gt=2 * F("n_drop_non_working")),
+                name="product_days_left",
+            ),
+            models.CheckConstraint(
+                condition=Q(min_meters_share__gt=0, min_meters_share__lte=1), name="product_meters_share"
+            ),
         ]
 
     def __str__(self) -> str:

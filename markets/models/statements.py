@@ -69,7 +69,7 @@ class StatementLine(models.Model):
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     instructed_kwh = models.DecimalField(max_digits=14, decimal_places=4)
-    baseline_kwh = models.DecimalField(max_digits=14, decimal_places=4)
+    baseline_kwh = models.DecimalField(max_digits=14, decimal_places=4, null=True)
     metered_kwh = models.DecimalField(max_digits=14, decimal_places=4, null=True)
     delivered_kwh = models.DecimalField(max_digits=14, decimal_places=4)
     n_meters_missing = models.PositiveIntegerField(default=0)
