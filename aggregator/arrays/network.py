@@ -1,71 +1,16 @@
 """The network tree of an area, as arrays."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 from django.db.models import Q
 
-from aggregator.core.errors import FlexError
-from aggregator.core.types import BoolArray, FloatArray, IntArray, StrArray
+from aggregator.core.network_area import NetworkArea, UnknownNode
+from aggregator.core.types import FloatArray
 from aggregator.models import NetworkNode, NodeRating
 
 # LV networks are designed on about half of the installed load at once; used where a rating is not known.
 DESIGN_DIVERSITY = 0.5
-
-
-class UnknownNode(FlexError):
-    code = "network.unknown_node"
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkArea:
-    """A node and everything under it, parents before children, siblings by code.
-
-    Attributes:
-        node_pks: (n_node,) database keys.
-        codes: (n_node,) text ids.
-        kinds: (n_node,) primary, distribution, feeder or phase.
-        parent: (n_node,) index of the parent, -1 for the area's root.
-        rating_kva: (n_node,) smallest in force in the window; +inf where none is.
-        power_factor, cyclic_factor, diversity: (n_node,).
-        ramp_kw: (n_node,) +inf where free.
-        n_customers: (n_node,) connected directly at the node.
-        admd_kw: (n_node,) after diversity maximum demand a customer.
-    """
-
-    node_pks: IntArray
-    codes: StrArray
-    kinds: StrArray
-    parent: IntArray
-    rating_kva: FloatArray
-    power_factor: FloatArray
-    cyclic_factor: FloatArray
-    diversity: FloatArray
-    ramp_kw: FloatArray
-    n_customers: IntArray
-    admd_kw: FloatArray
-
-    @property
-    def n_node(self) -> int:
-        return len(self.node_pks)
-
-    @property
-    def is_phase(self) -> BoolArray:
-        """(n_node,) True on phases."""
-        phases: BoolArray = self.kinds == NetworkNode.Kind.PHASE.value
-        return phases
-
-    def index_of(self, node_pk: int) -> int:
-        """Index of a node by its key.
-
-        Raises:
-            UnknownNode: the node is not in this area.
-        """
-        found = np.flatnonzero(self.node_pks == node_pk)
-        if not len(found):
-            raise UnknownNode(f"node {node_pk} is not in the area of {self.codes[0]}", node=node_pk)
-        return int(found[0])
 
 
 def find_node(code: str) -> NetworkNode:

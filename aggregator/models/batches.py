@@ -47,7 +47,7 @@ class Finding(models.Model):
     organisation = models.ForeignKey(Organisation, null=True, on_delete=models.PROTECT, related_name="+")
     noticed_at = models.DateTimeField()
 
-    objects: TenantManager["Finding"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         indexes = [models.Index(fields=["source", "code"], name="finding_by_source")]

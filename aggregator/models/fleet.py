@@ -45,7 +45,7 @@ class EVSE(models.Model):
     firmware = models.CharField(max_length=80, blank=True)
     delay_max_s = models.PositiveSmallIntegerField(default=600, help_text="largest randomised delay it applies itself")
 
-    objects: TenantManager["EVSE"] = TenantManager("enrolments__dsrsp")
+    objects = TenantManager("enrolments__dsrsp")
 
     class Meta:
         constraints = [
@@ -69,7 +69,7 @@ class EvseIdentity(models.Model):
     boundary_msid = models.CharField(max_length=13, blank=True)
     gsp_group = models.CharField(max_length=2, blank=True)
 
-    objects: TenantManager["EvseIdentity"] = TenantManager("evse__enrolments__dsrsp")
+    objects = TenantManager("evse__enrolments__dsrsp")
 
     class Meta:
         verbose_name_plural = "EVSE identities"
@@ -96,7 +96,7 @@ class Enrolment(models.Model):
     )
     services = ArrayField(models.CharField(max_length=10, choices=Service), default=list)
 
-    objects: TenantManager["Enrolment"] = TenantManager("dsrsp")
+    objects = TenantManager("dsrsp")
 
     class Meta:
         constraints = [

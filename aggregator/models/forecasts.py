@@ -49,7 +49,7 @@ class EvseForecast(models.Model):
     end_period = models.PositiveSmallIntegerField()
     energy_kwh = models.FloatField()
 
-    objects: TenantManager["EvseForecast"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [
@@ -73,7 +73,7 @@ class GroupForecast(models.Model):
     quantiles = ArrayField(models.FloatField())
     plugged_in = ArrayField(ArrayField(models.FloatField()), help_text="(n_quantile, n_period)")
 
-    objects: TenantManager["GroupForecast"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["forecast", "group"], name="group_forecast_once")]

@@ -34,7 +34,7 @@ class Meter(models.Model):
     accuracy_class = models.CharField(max_length=5, choices=AccuracyClass, blank=True, default="")
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="meters")
 
-    objects: TenantManager["Meter"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [
@@ -58,7 +58,7 @@ class MeterDay(models.Model):
     received_at = models.DateTimeField()
     energy_kwh = ArrayField(models.FloatField(null=True), size=PERIODS_A_UTC_DAY)
 
-    objects: TenantManager["MeterDay"] = TenantManager()
+    objects = TenantManager()
 
     def __str__(self) -> str:
         return f"meter {self.meter_id} on {self.day}"

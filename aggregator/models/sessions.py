@@ -24,7 +24,7 @@ class ChargingSession(models.Model):
     received_at = models.DateTimeField()
     batch = models.ForeignKey(Batch, on_delete=models.PROTECT, related_name="+")
 
-    objects: TenantManager["ChargingSession"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         indexes = [models.Index(fields=["plug_in_at"], name="session_by_plug_in")]

@@ -98,7 +98,7 @@ class Setpoint(models.Model):
     unserved_kwh = models.FloatField()
     unserveable_kwh = models.FloatField()
 
-    objects: TenantManager["Setpoint"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [

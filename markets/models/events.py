@@ -33,7 +33,7 @@ class Instruction(models.Model):
     )
     planned_kw = ArrayField(models.FloatField())
 
-    objects: TenantManager["Instruction"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["event", "organisation", "run"], name="instruction_once_a_run")]

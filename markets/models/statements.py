@@ -50,7 +50,7 @@ class Statement(models.Model):
     content = models.BinaryField(help_text="the CSV as published; every download is these bytes")
     sha256 = models.CharField(max_length=64)
 
-    objects: TenantManager["Statement"] = TenantManager()
+    objects = TenantManager()
 
     class Meta:
         constraints = [

@@ -17,13 +17,17 @@ class EventConflict(FlexError):
     code = "markets.event_conflict"
 
 
+class ShortfallTooCheap(FlexError):
+    code = "markets.shortfall_too_cheap"
+
+
 def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: Decimal) -> FlexEvent:
     """Put a request under the product's newest version that was valid when it was received.
 
     Raises:
         UnknownProduct: no version of the product was valid then.
-        EventConflict: the request is under another product or price already, or its price is above what the
-            request pays for shortfall (a plan would then rather fail than deliver).
+        EventConflict: the request is under another product or price already.
+        ShortfallTooCheap: a kWh missed costs the plan less than the product takes off the payment for it.
     """
     product = (
         Product.objects.filter(code=product_code, valid_from__lte=signal.received_at).order_by("-version").first()
@@ -33,6 +37,7 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
             f"no version of product {product_code!r} was valid at {signal.received_at.isoformat()}",
             product=product_code,
         )
+    _refuse_cheap_shortfall(signal, product, price_gbp_per_mwh)
     with transaction.atomic():
         event, _ = FlexEvent.objects.get_or_create(
             signal=signal, defaults={"product": product, "price_gbp_per_mwh": price_gbp_per_mwh}
@@ -43,3 +48,15 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
             reference=signal.reference,
         )
     return event
+
+
+def _refuse_cheap_shortfall(signal: TargetSignal, product: Product, price_gbp_per_mwh: Decimal) -> None:
+    """Each kWh under-delivered takes ``slope`` times its price off the payment, so a plan must value it so."""
+    penalty_gbp_per_kwh = float(price_gbp_per_mwh) * product.slope / 1000
+    if signal.shortfall_gbp_per_kwh < penalty_gbp_per_kwh:
+        raise ShortfallTooCheap(
+            f"request {signal.reference} prices shortfall at {signal.shortfall_gbp_per_kwh} GBP/kWh; {product} takes "
+            f"{penalty_gbp_per_kwh:.4f} GBP off for each kWh missed at {price_gbp_per_mwh} GBP/MWh",
+            reference=signal.reference,
+            shortfall_gbp_per_kwh=signal.shortfall_gbp_per_kwh,
+        )
