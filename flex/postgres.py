@@ -41,6 +41,7 @@ __all__ = [
     "DATABASE",
     "OWNER_ROLE",
     "PORT",
+    "EmbeddedPostgresMissing",
     "PostgresNotStarted",
     "ensure_running",
     "is_running",
@@ -64,7 +65,8 @@ class EmbeddedPostgresMissing(FlexError):
 
 def socket_folder() -> Path:
     """Return the folder of the server's socket, whether or not the server runs; starts nothing."""
-    return find_place().sockets
+    with said_plainly():
+        return find_place().sockets
 
 
 def owner_url() -> str:
@@ -212,7 +214,7 @@ def _make_roles(place: Place) -> None:
         connection.execute(f"SET ROLE {OWNER_ROLE}")  # who makes a role may later alter it
         if APP_ROLE not in roles:
             connection.execute(f"CREATE ROLE {APP_ROLE} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS")
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
             connection.execute(f"CREATE DATABASE {DATABASE}")
 
 

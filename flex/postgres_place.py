@@ -54,6 +54,7 @@ def var_folder() -> Path:
 
 
 def find_place() -> Place:
+    """Work out the place from HEADROOM_VAR, who we are and what the kernel lets the server's user reach."""
     var = var_folder()
     user = _server_user(var / "postgres")
     is_moved = not may(user, "-x", _nearest_existing(var))

@@ -1,0 +1,74 @@
+# `make run` and `make test` are the two commands; the rest serves them. Needs Python 3.11+ (with venv) and make.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PORT ?= 8000
+SERVE ?= 1
+WORKERS ?= auto
+TESTS ?= tests
+NAMED_SERVER ?= postgres://postgres@127.0.0.1:5432/headroom_ci
+
+VENV := .venv
+PY := $(VENV)/bin/python
+MANAGE := $(PY) manage.py
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install --progress-bar off --require-hashes
+# Quiet, but a slow line shows what is being fetched; errors are not filtered.
+FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Installing" ? "them" : $$2 " " $$3 " " $$4); fflush() }'
+
+.PHONY: help run test test-named-server check stop lock
+
+help:  ## what each target does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
+
+run: $(VENV)/.runtime  ## database, demo fleet, day-ahead cycle, site at PORT=8000 (SERVE=0 stops after the cycle)
+	@$(MANAGE) prepare_database
+	@$(MANAGE) seed_demo
+	@$(MANAGE) run_cycle --demo
+ifneq ($(SERVE),0)
+	@$(MANAGE) collectstatic --noinput --verbosity 0
+	@exec $(MANAGE) serve --port $(PORT)
+endif
+
+test: $(VENV)/.development  ## every test (TESTS=tests/flex for some, WORKERS=4 for more processes)
+	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 $(TESTS)
+
+test-named-server: $(VENV)/.development  ## migrations and walks on the PostgreSQL named by NAMED_SERVER
+	@DATABASE_URL=$(NAMED_SERVER) $(PY) -m pytest tests/walks
+
+check: $(VENV)/.development  ## lint, format, types, layers, migrations, settings, links of the docs
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy aggregator dispatch markets flex
+	@$(VENV)/bin/lint-imports --no-cache
+	@$(PY) -W error manage.py makemigrations --check --dry-run
+	@$(PY) -W error manage.py check --fail-level WARNING
+	@$(PY) -m flex.docs_links
+
+stop:  ## end the site and the embedded PostgreSQL that `make run` and `make test` leave running
+	@if [ -x $(PY) ]; then $(MANAGE) stop; else echo "nothing to stop: there is no $(VENV)"; fi
+
+lock: $(VENV)/.development  ## requirements*.in -> requirements*.txt, pinned with hashes
+	@for name in requirements requirements-dev; do \
+	  $(PY) -m uv --quiet pip compile --universal --python-version 3.11 --generate-hashes --no-header $$name.in -o $$name.txt; \
+	done
+
+$(PY):
+	@command -v $(PYTHON) >/dev/null || { echo "no $(PYTHON) here: install Python 3.11 or later, or name one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than 3.11: name a newer one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "$(PYTHON) cannot make virtual environments: install the package python3-venv" >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/.runtime: requirements.txt $(PY)
+	@echo "installing the pinned packages of requirements.txt"
+	@$(PIP) -r requirements.txt | $(FETCHED)
+	@touch $@
+
+$(VENV)/.development: requirements-dev.txt $(VENV)/.runtime
+	@echo "installing the pinned packages of requirements-dev.txt"
+	@$(PIP) -r requirements-dev.txt | $(FETCHED)
+	@touch $@
