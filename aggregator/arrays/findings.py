@@ -1,0 +1,60 @@
+"""Findings as rows."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from aggregator.core.errors import Detail
+from aggregator.core.findings import FindingNote
+from aggregator.models import Finding, Organisation
+
+ROWS_A_STATEMENT = 2_000
+
+
+def store_findings(
+    *, notes: Iterable[FindingNote], source: str, noticed_at: datetime, organisation: Organisation | None = None
+) -> int:
+    """Store findings of one source and return how many were new: what this source already noted stays one row."""
+    known = {
+        _key(code, subject, details)
+        for code, subject, details in Finding.objects.across_tenants()
+        .filter(source=source)
+        .values_list("code", "subject", "details")
+        .iterator()
+    }
+    fresh: dict[str, Finding] = {}
+    for note in notes:
+        key = _key(note.code, note.subject, note.details)
+        if key not in known:
+            fresh.setdefault(key, _row(note, source, noticed_at, organisation))
+    Finding.objects.across_tenants().bulk_create(list(fresh.values()), batch_size=ROWS_A_STATEMENT)
+    return len(fresh)
+
+
+def subjects_of(*, source: str, codes: Sequence[str]) -> frozenset[str]:
+    """Subjects that this source noted under one of these codes."""
+    rows = Finding.objects.across_tenants().filter(source=source, code__in=list(codes))
+    return frozenset(rows.values_list("subject", flat=True))
+
+
+def _key(code: str, subject: str, details: dict[str, Detail]) -> str:
+    return json.dumps([code, subject, details], sort_keys=True)
+
+
+def _row(note: FindingNote, source: str, noticed_at: datetime, organisation: Organisation | None) -> Finding:
+    return Finding(
+        code=note.code,
+        severity=note.severity,
+        subject=_within(note.subject, "subject"),
+        message=_within(note.message, "message"),
+        details=note.details,
+        source=source,
+        organisation=organisation,
+        noticed_at=noticed_at,
+    )
+
+
+def _within(text: str, field: str) -> str:
+    """Cut what is too long for its column, visibly."""
+    longest = Finding._meta.get_field(field).max_length  # noqa: SLF001
+    return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
