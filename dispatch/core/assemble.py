@@ -1,0 +1,178 @@
+"""From facts to a problem: what an area could carry, what is expected of its EVSEs, and what is asked of them."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from aggregator.core.errors import FlexError
+from aggregator.core.findings import FindingNote
+from aggregator.core.fleet import Fleet, ForecastSessions
+from aggregator.core.network_area import NetworkArea
+from aggregator.core.timegrid import NotOnGrid, TimeGrid
+from aggregator.core.types import FloatArray, IntArray
+from dispatch.core.network import limit_findings, rating_kw
+from dispatch.core.problem import DispatchProblem, FlexRequest
+from dispatch.core.rounding import PHASE_KV
+
+GRAMS_PER_TONNE = 1e6
+
+
+class InvalidRunParameters(FlexError):
+    code = "dispatch.run_parameters_invalid"
+
+
+class SessionWithoutEvse(FlexError):
+    code = "dispatch.session_without_evse"
+
+
+@dataclass(frozen=True, slots=True)
+class RunParameters:
+    """What a run weighs and holds back; every value is stored with it.
+
+    Attributes:
+        unserved_gbp_per_kwh: price of energy a session is left without, dearer than any request's shortfall, so that
+            a target is missed before a car stays empty.
+        carbon_gbp_per_tonne: weight of carbon in the energy price; 0 leaves it out.
+        ramp_gbp_per_kwh: price of ramp excess where a node states a ramp.
+        background_quantile: of past demand held against the rating.
+        background_days: days of past demand looked at.
+        override_alpha: accepted chance that more consumers override at once than the reserve holds back for.
+        gap: certified gap asked of the solver.
+        time_limit_s: of the solve.
+        method: of ``dispatch.core.solve``.
+    """
+
+    unserved_gbp_per_kwh: float = 2.0
+    carbon_gbp_per_tonne: float = 0.0
+    ramp_gbp_per_kwh: float = 0.05
+    background_quantile: float = 0.95
+    background_days: int = 56
+    override_alpha: float = 0.01
+    gap: float = 1e-4
+    time_limit_s: float = 60.0
+    method: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("unserved_gbp_per_kwh", "carbon_gbp_per_tonne", "ramp_gbp_per_kwh"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1e6:
+                raise InvalidRunParameters(f"{name} is {value}, expected 0 to 1,000,000", field=name, value=value)
+        for name in ("background_quantile", "override_alpha"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise InvalidRunParameters(f"{name} is {value}, expected between 0 and 1", field=name, value=value)
+        if self.background_days < 1:
+            raise InvalidRunParameters(f"background_days is {self.background_days}, expected at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """A problem with the figures behind its limits.
+
+    Attributes:
+        evse: (n_session,) index into the fleet.
+        rating_kw: (n_node,) +inf where no rating is known.
+        limit_kw: (n_node, n_period) rating less background less reserve, before it is floored at zero.
+    """
+
+    problem: DispatchProblem
+    evse: IntArray
+    rating_kw: FloatArray
+    limit_kw: FloatArray
+    findings: tuple[FindingNote, ...]
+
+
+def assemble_problem(
+    *,
+    area: NetworkArea,
+    fleet: Fleet,
+    sessions: ForecastSessions,
+    grid: TimeGrid,
+    background_kw: FloatArray,
+    reserve_kw: FloatArray,
+    price_gbp_per_kwh: FloatArray,
+    carbon_gco2_per_kwh: FloatArray,
+    requests: tuple[FlexRequest, ...],
+    parameters: RunParameters,
+) -> Assembled:
+    """Put one run's facts together.
+
+    Args:
+        background_kw, reserve_kw: (n_node, n_period) held against each node's rating.
+        price_gbp_per_kwh, carbon_gco2_per_kwh: (n_period,).
+
+    Raises:
+        SessionWithoutEvse: a forecast session of an EVSE that is not in the fleet.
+        InvalidProblem: facts that cannot be meant.
+    """
+    evse = _align(sessions, fleet)
+    phases = fleet.phases[evse]
+    rated = rating_kw(area.rating_kva, area.power_factor, area.cyclic_factor)
+    limit_kw = rated[:, np.newaxis] - background_kw - reserve_kw
+    carbon_gbp_per_kwh = carbon_gco2_per_kwh * parameters.carbon_gbp_per_tonne / GRAMS_PER_TONNE
+    n_session = len(evse)
+    problem = DispatchProblem(
+        step_h=grid.step_h,
+        node_ids=area.codes,
+        node_parent=area.parent,
+        node_is_phase=area.is_phase,
+        node_limit_kw=limit_kw,
+        node_diversity=area.diversity,
+        node_ramp_kw=area.ramp_kw,
+        session_ids=sessions.evse_ids,
+        session_node=fleet.node[evse],
+        session_phases=phases,
+        session_start=sessions.start,
+        session_end=sessions.end,
+        session_max_kw=fleet.rated_kw[evse],
+        session_energy_kwh=sessions.energy_kwh,
+        session_min_kw=fleet.min_current_a[evse] * PHASE_KV * phases,
+        session_unserved_gbp_per_kwh=np.full(n_session, parameters.unserved_gbp_per_kwh),
+        session_tariff=np.zeros(n_session, dtype=np.int64),
+        price_gbp_per_kwh=(price_gbp_per_kwh + carbon_gbp_per_kwh)[np.newaxis, :],
+        requests=requests,
+        ramp_gbp_per_kwh=parameters.ramp_gbp_per_kwh,
+    )
+    findings = (*limit_findings(area.codes, limit_kw), *_unrated(area))
+    return Assembled(problem, evse, rated, limit_kw, findings)
+
+
+def request_window(grid: TimeGrid, *, reference: str, starts: int, ends: int) -> tuple[int, int]:
+    """Clip a request's window, in periods from the grid's start, to the grid.
+
+    Raises:
+        NotOnGrid: nothing of the window lies on the grid.
+    """
+    start, end = max(starts, 0), min(ends, grid.n_period)
+    if end <= start:
+        raise NotOnGrid(
+            f"request {reference} lies outside the run from {grid.starts_at.isoformat()} to {grid.ends_at.isoformat()}",
+            reference=reference,
+        )
+    return start, end
+
+
+def _align(sessions: ForecastSessions, fleet: Fleet) -> IntArray:
+    """(n_session,) index of each session's EVSE in the fleet, matched by id."""
+    order = np.argsort(fleet.evse_ids)
+    at = np.searchsorted(fleet.evse_ids, sessions.evse_ids, sorter=order)
+    found = order[np.minimum(at, max(fleet.n_evse - 1, 0))] if fleet.n_evse else np.zeros(0, dtype=np.int64)
+    if len(found) != len(sessions.evse_ids) or (fleet.evse_ids[found] != sessions.evse_ids).any():
+        unknown = sorted(set(sessions.evse_ids.tolist()) - set(fleet.evse_ids.tolist()))
+        raise SessionWithoutEvse(
+            f"{len(unknown)} forecast sessions are of EVSEs not in the fleet, the first {unknown[0]}", evse=unknown[0]
+        )
+    return cast(IntArray, found.astype(np.int64))
+
+
+def _unrated(area: NetworkArea) -> list[FindingNote]:
+    return [
+        FindingNote(
+            code="network.no_rating",
+            subject=str(area.codes[node]),
+            message=f"{area.codes[node]} has no rating in force: held to {area.diversity[node]:.0%} of connected EVs",
+            details={"diversity": float(area.diversity[node])},
+        )
+        for node in np.flatnonzero(np.isinf(area.rating_kva))
+    ]
