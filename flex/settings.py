@@ -138,23 +138,35 @@ def _app_database(owner: dict[str, Any]) -> dict[str, Any]:
     return {**owner, "USER": postgres.APP_ROLE}
 
 
-_COMMON = {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": {"connect_timeout": 5}}
-DATABASE_OWNER = {**_owner_database(), **_COMMON}
-DATABASE_APP = {**_app_database(DATABASE_OWNER), **_COMMON}
+def _with_habits(database: dict[str, Any]) -> dict[str, Any]:
+    """Add how connections are kept; what the URL asks for (``?sslmode=require``, ``?host=/socket/folder``) stands."""
+    options = {"connect_timeout": 5, **database.get("OPTIONS", {})}
+    return {**database, "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+DATABASE_OWNER = _with_habits(_owner_database())
+DATABASE_APP = _with_habits(_app_database(DATABASE_OWNER))
 DATABASE_APP_ROLE = DATABASE_APP["USER"]
 DATABASE_APP_PASSWORD = DATABASE_APP["PASSWORD"]
 DATABASES = {"default": DATABASE_OWNER if HEADROOM_DB_ROLE == "owner" else DATABASE_APP}
 
 # --- jobs -----------------------------------------------------------------------------------------
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="")
+CELERY_TASK_DEFAULT_QUEUE = env.str("CELERY_QUEUE", default="headroom")
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600} if CELERY_BROKER_URL.startswith("redis") else {}
 JOB_LEASE_S = env.int("JOB_LEASE_S", default=60)
+JOB_SWEEP_S = env.int("JOB_SWEEP_S", default=15)
+# The sweep finds what no message woke: due again after a failure, or left by a dead worker or broker.
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "aggregator.sweep", "schedule": float(JOB_SWEEP_S), "options": {"expires": float(JOB_SWEEP_S)}},
+}
 # kind -> dotted name of the service that does it; the lowest floor must not import the higher ones.
 JOB_HANDLERS = {
+    "check_health": "aggregator.services.health.check_health_job",
     "run_cycle": "markets.services.cycle.run_cycle_job",
 }
 
