@@ -82,7 +82,7 @@ def temporary_folder(var: Path) -> Path:
     base = Path("/tmp")  # noqa: S108 - owner and mode are checked before use
     if not os.access(base, os.W_OK | os.X_OK):
         base = Path(gettempdir())
-    return base / f"headroom-{hashlib.sha256(f'{os.geteuid()} {var}'.encode()).hexdigest()[:12]}"
+    return base / f"headroom-{hashlib.sha256(os.fsencode(var)).hexdigest()[:12]}"
 
 
 def _nearest_existing(path: Path) -> Path:
