@@ -11,7 +11,7 @@ from aggregator.core.fleet import Fleet, ForecastSessions
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import NotOnGrid, TimeGrid
 from aggregator.core.types import FloatArray, IntArray
-from dispatch.core.network import limit_findings, rating_kw
+from dispatch.core.network import Network, limit_findings, rating_kw
 from dispatch.core.problem import DispatchProblem, FlexRequest
 from dispatch.core.rounding import PHASE_KV
 
@@ -77,6 +77,7 @@ class Assembled:
     """
 
     problem: DispatchProblem
+    network: Network
     evse: IntArray
     rating_kw: FloatArray
     limit_kw: FloatArray
@@ -135,7 +136,7 @@ def assemble_problem(
         ramp_gbp_per_kwh=parameters.ramp_gbp_per_kwh,
     )
     findings = (*limit_findings(area.codes, limit_kw), *_unrated(area))
-    return Assembled(problem, evse, rated, limit_kw, findings)
+    return Assembled(problem, Network.of(problem), evse, rated, limit_kw, findings)
 
 
 def request_window(grid: TimeGrid, *, reference: str, starts: int, ends: int) -> tuple[int, int]:

@@ -59,7 +59,8 @@ class RunNode(models.Model):
     background_kw = ArrayField(models.FloatField(), help_text="the upper quantile held against the rating")
     reserve_kw = ArrayField(models.FloatField(), help_text="held back for consumers who override")
     limit_kw = ArrayField(models.FloatField(), help_text="what was left for EVs")
-    planned_kw = ArrayField(models.FloatField(), help_text="sum of the rounded setpoints")
+    planned_kw = ArrayField(models.FloatField(), help_text="sum of the plan's rounded power")
+    ceiling_kw = ArrayField(models.FloatField(), help_text="sum of the setpoints, spare headroom offered included")
     price_gbp_per_kwh = ArrayField(models.FloatField(), help_text="worth of one more kW of headroom")
 
     class Meta:
@@ -93,6 +94,7 @@ class Setpoint(models.Model):
     start_period = models.PositiveSmallIntegerField()
     end_period = models.PositiveSmallIntegerField()
     energy_kwh = models.FloatField(help_text="asked of the plan, what the session could take on its own")
+    planned_kw = ArrayField(models.FloatField(), help_text="the plan's rounded power, which the setpoint never undercuts")
     setpoint_a = ArrayField(models.SmallIntegerField(), help_text="whole amperes a phase, 0 or at least the minimum")
     setpoint_kw = ArrayField(models.FloatField(), help_text="the same ceiling in kW")
     unserved_kwh = models.FloatField()

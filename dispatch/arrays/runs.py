@@ -1,0 +1,176 @@
+"""Runs in and out: headers by row, setpoints by COPY, one row an EVSE."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import NamedTuple
+
+import numpy as np
+from django.db import connection
+
+from aggregator.core.fleet import Fleet
+from aggregator.core.network_area import NetworkArea
+from aggregator.core.types import FloatArray, Int16Array, StrArray
+from dispatch.core.assemble import Assembled
+from dispatch.core.problem import DispatchPlan
+from dispatch.core.rounding import PHASE_KV
+from dispatch.models import DispatchRun, RunNode, RunRequest, Setpoint, TargetSignal
+
+COPY_SETPOINTS = (
+    "COPY dispatch_setpoint (run_id, evse_id, organisation_id, start_period, end_period, energy_kwh, setpoint_a, "
+    "setpoint_kw, unserved_kwh, unserveable_kwh) FROM STDIN"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What was held against the ratings: (n_node, n_period) each."""
+
+    background_kw: FloatArray
+    reserve_kw: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The setpoints of a run, ordered by pseudonym.
+
+    Attributes:
+        evse_ids: (n_evse,) pseudonyms.
+        setpoint_kw: (n_evse, n_period).
+    """
+
+    evse_ids: StrArray
+    setpoint_kw: FloatArray
+
+    def of(self, fleet: Fleet) -> FloatArray:
+        """(n_evse, n_period) ceilings in the fleet's order; 0 for an EVSE the run says nothing of."""
+        row = {evse_id: at for at, evse_id in enumerate(self.evse_ids.tolist())}
+        none = np.zeros(self.setpoint_kw.shape[1])
+        rows = [self.setpoint_kw[row[evse]] if evse in row else none for evse in fleet.evse_ids.tolist()]
+        return np.array(rows, dtype=np.float64).reshape(fleet.n_evse, self.setpoint_kw.shape[1])
+
+
+def store_run(
+    *,
+    run: DispatchRun,
+    plan: DispatchPlan,
+    assembled: Assembled,
+    area: NetworkArea,
+    fleet: Fleet,
+    held_back: HeldBack,
+    signals: tuple[TargetSignal, ...],
+) -> DispatchRun:
+    """Write a run whole; call it in a transaction."""
+    run.save()
+    ceiling_kw = ceilings_kw(plan.setpoint_a, assembled)
+    planned_kw = rounded_node_power_kw(plan.setpoint_a, assembled)
+    RunNode.objects.bulk_create(_nodes(run, plan, assembled, area, held_back, planned_kw))
+    RunRequest.objects.bulk_create(_requests(run, plan, assembled, signals, planned_kw))
+    _copy_setpoints(_setpoint_rows(run, plan, assembled, fleet, ceiling_kw))
+    return run
+
+
+def ceilings_kw(setpoint_a: Int16Array, assembled: Assembled) -> FloatArray:
+    """(n_session, n_period) kW of the whole-ampere setpoints."""
+    phases = assembled.problem.session_phases[:, np.newaxis]
+    ceiling_kw: FloatArray = setpoint_a * (PHASE_KV * phases)
+    return ceiling_kw
+
+
+def rounded_node_power_kw(setpoint_a: Int16Array, assembled: Assembled) -> FloatArray:
+    """(n_node, n_period) what the nodes carry if every EVSE draws its ceiling."""
+    return assembled.network.node_power_kw(ceilings_kw(setpoint_a, assembled))
+
+
+def _nodes(
+    run: DispatchRun,
+    plan: DispatchPlan,
+    assembled: Assembled,
+    area: NetworkArea,
+    held_back: HeldBack,
+    planned_kw: FloatArray,
+) -> list[RunNode]:
+    return [
+        RunNode(
+            run=run,
+            node_id=int(area.node_pks[node]),
+            rating_kw=float(assembled.rating_kw[node]),
+            background_kw=held_back.background_kw[node].tolist(),
+            reserve_kw=held_back.reserve_kw[node].tolist(),
+            limit_kw=np.maximum(assembled.limit_kw[node], 0.0).tolist(),
+            planned_kw=planned_kw[node].tolist(),
+            price_gbp_per_kwh=plan.node_price_gbp_per_kwh[node].tolist(),
+        )
+        for node in range(area.n_node)
+    ]
+
+
+def _requests(
+    run: DispatchRun,
+    plan: DispatchPlan,
+    assembled: Assembled,
+    signals: tuple[TargetSignal, ...],
+    planned_kw: FloatArray,
+) -> list[RunRequest]:
+    return [
+        RunRequest(
+            run=run,
+            signal=signal,
+            start_period=request.start,
+            end_period=request.end,
+            planned_kw=planned_kw[request.node, request.start : request.end].tolist(),
+            shortfall_kw=plan.shortfall_kw[at, request.start : request.end].tolist(),
+        )
+        for at, (signal, request) in enumerate(zip(signals, assembled.problem.requests, strict=True))
+    ]
+
+
+def _setpoint_rows(
+    run: DispatchRun, plan: DispatchPlan, assembled: Assembled, fleet: Fleet, ceiling_kw: FloatArray
+) -> Iterable[tuple[object, ...]]:
+    """One row for each EVSE of the fleet; one that is not expected is told to wait (0 A)."""
+    problem = assembled.problem
+    session_of = {int(evse): session for session, evse in enumerate(assembled.evse)}
+    nothing_a, nothing_kw = [0] * problem.n_period, [0.0] * problem.n_period
+    for evse in range(fleet.n_evse):
+        key = (run.pk, int(fleet.evse_pks[evse]), int(fleet.dsrsp_pks[evse]))
+        at = session_of.get(evse)
+        if at is None:
+            yield (*key, 0, 0, 0.0, nothing_a, nothing_kw, 0.0, 0.0)
+            continue
+        yield (
+            *key,
+            int(problem.session_start[at]),
+            int(problem.session_end[at]),
+            float(problem.session_energy_kwh[at] - plan.unserveable_kwh[at]),
+            plan.setpoint_a[at].tolist(),
+            ceiling_kw[at].tolist(),
+            float(plan.rounded_unserved_kwh[at]),
+            float(plan.unserveable_kwh[at]),
+        )
+
+
+def _copy_setpoints(rows: Iterable[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(COPY_SETPOINTS) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+class _SetpointRow(NamedTuple):
+    pseudonym: str
+    setpoint_kw: list[float]
+
+
+def load_ceilings(*, run: DispatchRun) -> Ceilings:
+    """Read a run's setpoints back."""
+    stored = Setpoint.objects.across_tenants().filter(run=run).values_list("evse__pseudonym", "setpoint_kw")
+    rows = sorted(_SetpointRow(*row) for row in stored)
+    return Ceilings(
+        evse_ids=np.array([row.pseudonym for row in rows], dtype=np.str_),
+        setpoint_kw=np.array([row.setpoint_kw for row in rows], dtype=np.float64).reshape(len(rows), run.n_period),
+    )
+
+
+def newest_run(*, area_pk: int, charging_day: date) -> DispatchRun | None:
+    """The run in force for an area and charging day: the newest, since only checked plans are stored."""
+    return DispatchRun.objects.filter(area=area_pk, charging_day=charging_day).order_by("-created_at", "-pk").first()

@@ -1,0 +1,96 @@
+"""Offer headroom no plan uses: a car nobody expected, or one that needs more, can still charge when it is cheap.
+
+A plan is made for forecast sessions; setpoints are ceilings. Raising them where room is left changes no limit: the
+raised ceilings, all drawn at once, stay within every node's cap, and the independent check adds them up again.
+"""
+
+import numpy as np
+
+from aggregator.core.diversity import NO_NODE, NodeLinks, spare_ceilings_kw
+from aggregator.core.fleet import Fleet
+from aggregator.core.network_area import NetworkArea
+from aggregator.core.timegrid import TimeGrid
+from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
+from dispatch.core.check import check_nodes
+from dispatch.core.network import share_matrix
+from dispatch.core.problem import DispatchProblem, FlexRequest
+from dispatch.core.rounding import PHASE_KV, least_a, most_a
+
+
+def fleet_problem(area: NetworkArea, fleet: Fleet, grid: TimeGrid, cap_kw: FloatArray) -> DispatchProblem:
+    """Every EVSE of the fleet as if plugged in all day and in need of nothing: what ceilings are checked against."""
+    n_evse = fleet.n_evse
+    return DispatchProblem(
+        step_h=grid.step_h,
+        node_ids=area.codes,
+        node_parent=area.parent,
+        node_is_phase=area.is_phase,
+        node_limit_kw=cap_kw,
+        node_diversity=np.ones(area.n_node),
+        node_ramp_kw=np.full(area.n_node, np.inf),
+        session_ids=fleet.evse_ids,
+        session_node=fleet.node,
+        session_phases=fleet.phases,
+        session_start=np.zeros(n_evse, dtype=np.int64),
+        session_end=np.full(n_evse, grid.n_period, dtype=np.int64),
+        session_max_kw=fleet.rated_kw,
+        session_energy_kwh=np.zeros(n_evse),
+        session_min_kw=fleet.min_current_a * PHASE_KV * fleet.phases,
+        session_unserved_gbp_per_kwh=np.zeros(n_evse),
+        session_tariff=np.zeros(n_evse, dtype=np.int64),
+        price_gbp_per_kwh=np.zeros((1, grid.n_period)),
+        requests=(),
+        ramp_gbp_per_kwh=0.0,
+    )
+
+
+def node_links(problem: DispatchProblem) -> NodeLinks:
+    """Which nodes each session loads and by how much, padded to one width."""
+    by_session = share_matrix(problem).tocsc()
+    n_link = np.diff(by_session.indptr)
+    width = int(n_link.max(initial=1))
+    shape = (problem.n_session, width)
+    used = np.arange(width) < n_link[:, np.newaxis]
+    node, share = np.full(shape, NO_NODE, dtype=np.int64), np.zeros(shape)
+    node[used], share[used] = by_session.indices, by_session.data
+    return NodeLinks(node, share, problem.n_node)
+
+
+def open_periods(price_gbp_per_kwh: FloatArray, requests: tuple[FlexRequest, ...], *, quantile: float) -> BoolArray:
+    """(n_period,) the cheaper part of the day, outside every request's window."""
+    is_open: BoolArray = price_gbp_per_kwh <= np.quantile(price_gbp_per_kwh, quantile)
+    for request in requests:
+        is_open[request.start : request.end] = False
+    return is_open
+
+
+def offer_spare(problem: DispatchProblem, planned_a: Int16Array, *, is_open: BoolArray, order: IntArray) -> Int16Array:
+    """Raise planned ceilings into unused headroom, in whole amperes.
+
+    Args:
+        problem: of the whole fleet (``fleet_problem``).
+        planned_a: (n_evse, n_period) amperes of the plan.
+        is_open: (n_period,) where ceilings may be raised.
+        order: (n_evse,) who is raised to its minimum first; turned from day to day.
+
+    Returns:
+        (n_evse, n_period) amperes, nowhere below ``planned_a``; 0 or at least each device's minimum.
+
+    Raises:
+        CheckFailed: the ceilings break a cap after all; a bug, and never answered with those ceilings.
+    """
+    unit_kw = PHASE_KV * problem.session_phases[:, np.newaxis]
+    raised_kw = spare_ceilings_kw(
+        setpoint_kw=planned_a * unit_kw,
+        rated_kw=problem.session_max_kw,
+        min_kw=least_a(problem) * unit_kw[:, 0],
+        links=node_links(problem),
+        limit_kw=problem.node_limit_kw,
+        order=order,
+        is_open=np.broadcast_to(is_open, planned_a.shape),
+    )
+    whole_a = np.minimum(np.floor(raised_kw / unit_kw + 1e-9), most_a(problem)[:, np.newaxis]).astype(np.int16)
+    usable_a = np.where(whole_a >= least_a(problem)[:, np.newaxis], whole_a, 0)
+    ceiling_a: Int16Array = np.maximum(planned_a, usable_a).astype(np.int16)
+    check_nodes(problem, ceiling_a * unit_kw)
+    return ceiling_a
