@@ -30,7 +30,7 @@ def serving(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         env=os.environ | {"HEADROOM_VAR": str(tmp_path), "DATABASE_URL": NO_SERVER, "PLAIN_HTTP": "false"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     with process:
