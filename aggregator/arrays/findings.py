@@ -9,6 +9,8 @@ from aggregator.core.findings import FindingNote
 from aggregator.models import Finding, Organisation
 
 ROWS_A_STATEMENT = 2_000
+LONGEST_SUBJECT = 200
+LONGEST_MESSAGE = 500
 
 
 def store_findings(
@@ -45,8 +47,8 @@ def _row(note: FindingNote, source: str, noticed_at: datetime, organisation: Org
     return Finding(
         code=note.code,
         severity=note.severity,
-        subject=_within(note.subject, "subject"),
-        message=_within(note.message, "message"),
+        subject=_within(note.subject, LONGEST_SUBJECT),
+        message=_within(note.message, LONGEST_MESSAGE),
         details=note.details,
         source=source,
         organisation=organisation,
@@ -54,7 +56,6 @@ def _row(note: FindingNote, source: str, noticed_at: datetime, organisation: Org
     )
 
 
-def _within(text: str, field: str) -> str:
+def _within(text: str, longest: int) -> str:
     """Cut what is too long for its column, visibly."""
-    longest = Finding._meta.get_field(field).max_length  # noqa: SLF001
-    return text if longest is None or len(text) <= longest else text[: longest - 1] + "…"
+    return text if len(text) <= longest else text[: longest - 1] + "…"
