@@ -147,7 +147,12 @@ def _start(place: Place) -> None:
         binaries = _binaries(place)
         _make_cluster(place, binaries)
         _start_server(place, binaries)
-    _make_roles(place)
+    import psycopg
+
+    try:
+        _make_roles(place)
+    except psycopg.OperationalError as error:
+        raise PostgresNotStarted(f"the server started in {place.home} does not answer: {error}") from error
 
 
 def _binaries(place: Place) -> Path:

@@ -60,7 +60,8 @@ def find_place() -> Place:
     is_moved = not may(user, "-x", _nearest_existing(var))
     moved = temporary_folder(var)
     sockets = moved / "s" if is_moved else var / "s"
-    if len(os.fsencode(sockets / f".s.PGSQL.{PORT}")) > SOCKET_PATH_BYTES:
+    path = os.fsencode(sockets / f".s.PGSQL.{PORT}")
+    if len(path) > SOCKET_PATH_BYTES or b"," in path:  # a client reads a comma as between two hosts
         sockets = moved / "s"
     return Place(user=user, home=moved if is_moved else var / "postgres", sockets=sockets, is_moved=is_moved)
 

@@ -114,8 +114,11 @@ class TestEnsureRunning:
         assert answers == {f"PostgreSQL answers in {var / 's'}\n".encode()}
         assert postgres_place.find_place().log.read_text().count("starting PostgreSQL") == 1
 
-    def test_puts_the_socket_of_a_long_path_in_a_private_temporary_folder(self, folder, monkeypatch):
-        var = folder / ("n" * 100) / "var"
+    @pytest.mark.parametrize("name", ["n" * 100, "a comma, and a 'quote'"])
+    def test_puts_the_socket_of_a_path_no_client_could_name_in_a_private_temporary_folder(
+        self, folder, monkeypatch, name
+    ):
+        var = folder / name / "var"
         monkeypatch.setenv("HEADROOM_VAR", str(var))
         postgres.ensure_running()
         sockets = postgres.socket_folder()
