@@ -234,7 +234,8 @@ def _carry_out(job: Job, *, clock: Clock, lease_s: float) -> Job:
     except Exception as caught:
         logger.warning("job %d (%s) raised", job.pk, job.kind, exc_info=True)
         error, outcome = caught, {}
-    close_old_connections()  # one the handler saw break would take the outcome with it
+    if not connection.in_atomic_block:
+        close_old_connections()  # one the handler saw break would take the outcome with it
     try:
         if error is None:
             finish(job=job, outcome=outcome, now=clock())

@@ -45,7 +45,7 @@ def _send(job_id: int) -> None:
             "write_timeout": PATIENCE_S,
         },
     )
-    refusals: tuple[type[Exception], ...] = (
+    refusals: tuple[type[BaseException], ...] = (
         KombuError,
         OSError,
         *broker.connection_errors,
