@@ -1,0 +1,231 @@
+"""The one door to the engine: a problem in, a checked plan with its certificate out.
+
+Four rungs, best first: *certified* (a solver's optimum whose gap, by our own bound, is within what was asked),
+*time-boxed* (a solver's optimum with a larger gap, as it is), *greedy* (no solver answered in time), *last-plan*
+(the earlier plan, cut to today's limits, where that is cheaper than greedy). The rung is on the plan.
+
+Source: docs/methods/dispatch.md
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from aggregator.core.errors import FlexError
+from aggregator.core.types import Float32Array
+from dispatch.core.bound import Prices, lower_bound_gbp
+from dispatch.core.check import check_power, check_setpoints
+from dispatch.core.child import SolverTimedOut, solve_in_child
+from dispatch.core.costs import Costs, price_plan
+from dispatch.core.greedy import greedy_power_kw, safe_power_kw
+from dispatch.core.network import Network
+from dispatch.core.problem import DispatchPlan, DispatchProblem, Rung
+from dispatch.core.reference import SOLVERS, Solution, SolverFailed, solve_model
+from dispatch.core.rounding import round_plan
+from dispatch.core.sessions import serveable_kwh
+
+logger = logging.getLogger(__name__)
+
+METHODS = ("auto", "reference", "greedy")
+# Above this many power variables PuLP needs minutes and gigabytes, so "auto" does not start it.
+AUTO_REFERENCE_CELLS = 600_000
+# Kept back of the time limit for an answer without the solver: a share, and what filling and rounding take.
+_RESERVE, _MOST_RESERVE = 0.1, 0.5
+_FILL_S_PER_SESSION = 0.0005
+
+
+class MethodNotAvailable(FlexError):
+    code = "dispatch.method_not_available"
+
+
+class InvalidSolveOption(FlexError):
+    code = "dispatch.solve_option_invalid"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """Power within every limit, the prices for its certificate, and where both came from."""
+
+    power_kw: Float32Array
+    prices: Prices
+    method: str
+    iterations: int
+    rung: Rung
+
+
+class _Stopwatch:
+    """Shares the time limit out: first to the solver, then to what makes an answer without it.
+
+    The answer is due at the limit plus a tenth of it or one second, whichever is more.
+    """
+
+    def __init__(self, limit_s: float, n_session: int) -> None:
+        self._started, self._limit_s = perf_counter(), limit_s
+        self._reserve_s = min(_MOST_RESERVE * limit_s, _RESERVE * limit_s + _FILL_S_PER_SESSION * n_session)
+        self._grace_s = max(0.1 * limit_s, 1.0)
+
+    def elapsed_s(self) -> float:
+        return perf_counter() - self._started
+
+    def is_late(self) -> bool:
+        """Filling has to stop; the second half of the grace is for pricing and checking what there is."""
+        return self.elapsed_s() > self._limit_s + self._grace_s / 2
+
+    def left_s(self) -> float:
+        """Seconds a solver may still take."""
+        return self._limit_s - self._reserve_s - self.elapsed_s()
+
+
+def solve(
+    problem: DispatchProblem,
+    *,
+    method: str = "auto",
+    gap: float = 1e-4,
+    time_limit_s: float = 60.0,
+    start: DispatchPlan | None = None,
+    threads: int | None = None,
+) -> DispatchPlan:
+    """Dispatch one network area.
+
+    Args:
+        method: ``reference`` (PuLP and HiGHS), ``greedy``, or ``auto``: reference unless the problem is too large.
+        gap: certified gap asked, relative to max(1 GBP, the bound).
+        time_limit_s: seconds; the solver runs in a process of its own and is killed. Infinite: in this process.
+        start: an earlier plan of the same sessions; it is what is left when nothing better is found.
+        threads: of the solver; 1 unless given, so that two workers on two cores beat one another to nothing.
+
+    Returns:
+        A plan no hard limit of which is broken by more than 1e-6 kW.
+
+    Raises:
+        MethodNotAvailable: no such method in this version.
+        InvalidSolveOption: a gap, limit, thread count or start that cannot be meant.
+        CheckFailed: the plan broke a limit after all; a bug, and never answered with that plan.
+    """
+    _refuse_bad_options(problem, method, gap, time_limit_s, start, threads)
+    watch = _Stopwatch(time_limit_s, problem.n_session)
+    network = Network.of(problem)
+    candidate = None
+    if method == "reference" or (method == "auto" and problem.n_session * problem.n_period <= AUTO_REFERENCE_CELLS):
+        candidate = _by_reference(problem, network, watch, time_limit_s=time_limit_s, threads=threads or 1)
+    if candidate is None:
+        candidate = _without_solver(problem, network, watch, start)
+    return _finished(problem, network, candidate, watch, gap=gap)
+
+
+def _by_reference(
+    problem: DispatchProblem, network: Network, watch: _Stopwatch, *, time_limit_s: float, threads: int
+) -> _Candidate | None:
+    """HiGHS, or CBC should it break; None when neither proves an optimum in time."""
+    for solver in SOLVERS:
+        try:
+            solution = _solution(problem, solver, watch.left_s() if math.isfinite(time_limit_s) else None, threads)
+        except SolverTimedOut as failure:
+            logger.warning("the dispatch solver ran out of time: %s", failure)
+            return None
+        except SolverFailed as failure:
+            logger.warning("the dispatch solver failed: %s", failure)
+            continue
+        method = "reference" if solver == SOLVERS[0] else f"reference ({solver})"
+        power_kw = safe_power_kw(problem, network, solution.power_kw, watch.is_late)
+        return _Candidate(power_kw, solution.prices, method, solution.iterations, "certified")
+    return None
+
+
+def _solution(problem: DispatchProblem, solver: str, left_s: float | None, threads: int) -> Solution:
+    if left_s is None:
+        return solve_model(problem, solver=solver, threads=threads)
+    if left_s <= 0:
+        raise SolverTimedOut(f"no time is left for {solver}", solver=solver)
+    return solve_in_child(problem, solver=solver, time_limit_s=left_s, threads=threads)
+
+
+def _without_solver(
+    problem: DispatchProblem, network: Network, watch: _Stopwatch, start: DispatchPlan | None
+) -> _Candidate:
+    """The greedy plan, or the earlier plan made safe where that costs less."""
+    prices = _start_prices(problem, start)
+    greedy = _Candidate(greedy_power_kw(problem, network, watch.is_late), prices, "greedy", 0, "greedy")
+    if start is None:
+        return greedy
+    kept_kw = safe_power_kw(problem, network, start.power_kw.astype(np.float64), watch.is_late)
+    if price_plan(problem, network, kept_kw).total_gbp < price_plan(problem, network, greedy.power_kw).total_gbp:
+        return _Candidate(kept_kw, prices, start.method, 0, "last-plan")
+    return greedy
+
+
+def _start_prices(problem: DispatchProblem, start: DispatchPlan | None) -> Prices:
+    """Yesterday's node prices are legal prices today; with none, each session's own cheapest cost is the bound."""
+    prices = Prices.zero(problem)
+    if start is not None and start.node_price_gbp_per_kwh.shape == prices.cap.shape:
+        prices.cap[:] = np.nan_to_num(start.node_price_gbp_per_kwh) * problem.step_h
+    return prices
+
+
+def _finished(
+    problem: DispatchProblem, network: Network, candidate: _Candidate, watch: _Stopwatch, *, gap: float
+) -> DispatchPlan:
+    """Price, bound, round and check what was stored."""
+    costs = price_plan(problem, network, candidate.power_kw)
+    bound_gbp = max(lower_bound_gbp(problem, network, prices) for prices in (candidate.prices, Prices.zero(problem)))
+    rounding = round_plan(problem, network, candidate.power_kw, watch.is_late)
+    violation_kw = max(
+        check_power(problem, candidate.power_kw.astype(np.float64), costs.unserved_kwh),
+        check_setpoints(problem, rounding.setpoint_a),
+    )
+    found_gap = (costs.total_gbp - bound_gbp) / max(1.0, abs(bound_gbp))
+    unserveable_kwh = problem.session_energy_kwh - serveable_kwh(problem)
+    return DispatchPlan(
+        power_kw=candidate.power_kw,
+        unserved_kwh=costs.unserved_kwh,
+        unserveable_kwh=unserveable_kwh,
+        shortfall_kw=costs.shortfall_kw,
+        node_power_kw=costs.node_power_kw,
+        node_price_gbp_per_kwh=np.maximum(candidate.prices.cap, 0.0) / problem.step_h,
+        **_cost_fields(costs),
+        unavoidable_gbp=float(problem.session_unserved_gbp_per_kwh @ unserveable_kwh),
+        lower_bound_gbp=bound_gbp,
+        gap=found_gap,
+        setpoint_a=rounding.setpoint_a,
+        rounded_unserved_kwh=rounding.unserved_kwh,
+        rounding_cost_gbp=rounding.costs.total_gbp - costs.total_gbp,
+        max_violation_kw=violation_kw,
+        rung="time-boxed" if candidate.rung == "certified" and found_gap > gap else candidate.rung,
+        method=candidate.method,
+        iterations=candidate.iterations,
+        solve_s=watch.elapsed_s(),
+    )
+
+
+def _cost_fields(costs: Costs) -> dict[str, float]:
+    return {
+        "cost_gbp": costs.total_gbp,
+        "cost_energy_gbp": costs.energy_gbp,
+        "cost_unserved_gbp": costs.unserved_gbp,
+        "cost_shortfall_gbp": costs.shortfall_gbp,
+        "cost_ramp_gbp": costs.ramp_gbp,
+    }
+
+
+def _refuse_bad_options(
+    problem: DispatchProblem,
+    method: str,
+    gap: float,
+    time_limit_s: float,
+    start: DispatchPlan | None,
+    threads: int | None,
+) -> None:
+    if method not in METHODS:
+        raise MethodNotAvailable(f"no method {method!r} in this version; there are {', '.join(METHODS)}", method=method)
+    if not (math.isfinite(gap) and gap > 0):
+        raise InvalidSolveOption(f"gap is {gap}; expected a finite number above 0", gap=gap)
+    if not time_limit_s > 0:
+        raise InvalidSolveOption(f"time_limit_s is {time_limit_s}; expected above 0", time_limit_s=time_limit_s)
+    if threads is not None and threads < 1:
+        raise InvalidSolveOption(f"threads is {threads}; expected at least 1", threads=threads)
+    shape = (problem.n_session, problem.n_period)
+    if start is not None and start.power_kw.shape != shape:
+        raise InvalidSolveOption(f"start is a plan of {start.power_kw.shape}; expected one of {shape}")
