@@ -1,6 +1,6 @@
 """Run the reference solve in a process of its own, which can be killed.
 
-Solvers look at their time limit between phases only (1 s of wall time was seen for a limit of 0.01 s), so the limit is
+Solvers look at their time limit between phases only, and building the model takes time of its own, so the limit is
 kept from outside. A plain child process, not ``multiprocessing``: Celery's workers are daemons and may have no such
 children. The problem goes in and the solution comes out as npz bytes through pipes; nothing is pickled.
 """

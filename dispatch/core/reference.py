@@ -1,7 +1,7 @@
 """The dispatch model written to be read: this file is the specification, solved by HiGHS (or CBC) through PuLP.
 
-About 13 µs a variable to build, so it is for up to some thousand sessions. Dual values become prices for our own
-certificate; the solver's claim to be optimal is only the ticket to be looked at.
+Built variable by variable in Python, so it is for up to some thousand sessions. Dual values become prices for our own
+certificate; the solver's claim to be optimal only admits its answer to be looked at.
 
 Source: docs/methods/dispatch.md
 """

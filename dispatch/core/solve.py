@@ -95,7 +95,7 @@ def solve(
         gap: certified gap asked, relative to max(1 GBP, the bound).
         time_limit_s: seconds; the solver runs in a process of its own and is killed. Infinite: in this process.
         start: an earlier plan of the same sessions; it is what is left when nothing better is found.
-        threads: of the solver; 1 unless given, so that two workers on two cores beat one another to nothing.
+        threads: of the solver; 1 unless given: results repeat, and two workers share two cores well.
 
     Returns:
         A plan no hard limit of which is broken by more than 1e-6 kW.
