@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from flex import celery  # noqa: F401 - shared tasks find the application once Django is up
+
 
 class FlexConfig(AppConfig):
     name = "flex"

@@ -126,7 +126,7 @@ def _owner_database() -> dict[str, Any]:
         "USER": postgres.OWNER_ROLE,
         "PASSWORD": "",
         "HOST": str(postgres.socket_folder()),
-        "PORT": "",
+        "PORT": str(postgres.PORT),
     }
 
 

@@ -17,7 +17,7 @@ from aggregator.core.fleet import Fleet, group_fleet
 from aggregator.core.sessions import SessionHistory
 from aggregator.core.timegrid import charging_day
 from aggregator.models import AvailabilityForecast
-from aggregator.services.calendar import day_types
+from aggregator.arrays.calendar import day_types
 
 METHOD = "climatology-1"
 

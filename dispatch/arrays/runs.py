@@ -10,15 +10,15 @@ from django.db import connection
 
 from aggregator.core.fleet import Fleet
 from aggregator.core.network_area import NetworkArea
-from aggregator.core.types import FloatArray, Int16Array, StrArray
+from aggregator.core.types import FloatArray, StrArray
 from dispatch.core.assemble import Assembled
-from dispatch.core.problem import DispatchPlan
-from dispatch.core.rounding import PHASE_KV
+from dispatch.core.problem import DispatchPlan, DispatchProblem
+from dispatch.core.spare import FleetCeilings
 from dispatch.models import DispatchRun, RunNode, RunRequest, Setpoint, TargetSignal
 
 COPY_SETPOINTS = (
-    "COPY dispatch_setpoint (run_id, evse_id, organisation_id, start_period, end_period, energy_kwh, setpoint_a, "
-    "setpoint_kw, unserved_kwh, unserveable_kwh) FROM STDIN"
+    "COPY dispatch_setpoint (run_id, evse_id, organisation_id, start_period, end_period, energy_kwh, planned_kw, "
+    "setpoint_a, setpoint_kw, unserved_kwh, unserveable_kwh) FROM STDIN"
 )
 
 
@@ -54,6 +54,7 @@ def store_run(
     *,
     run: DispatchRun,
     plan: DispatchPlan,
+    ceilings: FleetCeilings,
     assembled: Assembled,
     area: NetworkArea,
     fleet: Fleet,
@@ -62,24 +63,11 @@ def store_run(
 ) -> DispatchRun:
     """Write a run whole; call it in a transaction."""
     run.save()
-    ceiling_kw = ceilings_kw(plan.setpoint_a, assembled)
-    planned_kw = rounded_node_power_kw(plan.setpoint_a, assembled)
-    RunNode.objects.bulk_create(_nodes(run, plan, assembled, area, held_back, planned_kw))
+    planned_kw = assembled.network.node_power_kw(ceilings.planned_kw[assembled.evse])
+    RunNode.objects.bulk_create(_nodes(run, plan, assembled, area, held_back, planned_kw, ceilings.node_kw))
     RunRequest.objects.bulk_create(_requests(run, plan, assembled, signals, planned_kw))
-    _copy_setpoints(_setpoint_rows(run, plan, assembled, fleet, ceiling_kw))
+    _copy_setpoints(_setpoint_rows(run, plan, ceilings, assembled, fleet))
     return run
-
-
-def ceilings_kw(setpoint_a: Int16Array, assembled: Assembled) -> FloatArray:
-    """(n_session, n_period) kW of the whole-ampere setpoints."""
-    phases = assembled.problem.session_phases[:, np.newaxis]
-    ceiling_kw: FloatArray = setpoint_a * (PHASE_KV * phases)
-    return ceiling_kw
-
-
-def rounded_node_power_kw(setpoint_a: Int16Array, assembled: Assembled) -> FloatArray:
-    """(n_node, n_period) what the nodes carry if every EVSE draws its ceiling."""
-    return assembled.network.node_power_kw(ceilings_kw(setpoint_a, assembled))
 
 
 def _nodes(
@@ -89,6 +77,7 @@ def _nodes(
     area: NetworkArea,
     held_back: HeldBack,
     planned_kw: FloatArray,
+    ceiling_kw: FloatArray,
 ) -> list[RunNode]:
     return [
         RunNode(
@@ -99,6 +88,7 @@ def _nodes(
             reserve_kw=held_back.reserve_kw[node].tolist(),
             limit_kw=np.maximum(assembled.limit_kw[node], 0.0).tolist(),
             planned_kw=planned_kw[node].tolist(),
+            ceiling_kw=ceiling_kw[node].tolist(),
             price_gbp_per_kwh=plan.node_price_gbp_per_kwh[node].tolist(),
         )
         for node in range(area.n_node)
@@ -126,28 +116,30 @@ def _requests(
 
 
 def _setpoint_rows(
-    run: DispatchRun, plan: DispatchPlan, assembled: Assembled, fleet: Fleet, ceiling_kw: FloatArray
+    run: DispatchRun, plan: DispatchPlan, ceilings: FleetCeilings, assembled: Assembled, fleet: Fleet
 ) -> Iterable[tuple[object, ...]]:
-    """One row for each EVSE of the fleet; one that is not expected is told to wait (0 A)."""
+    """One row for each EVSE of the fleet, also for one that is not expected."""
     problem = assembled.problem
     session_of = {int(evse): session for session, evse in enumerate(assembled.evse)}
-    nothing_a, nothing_kw = [0] * problem.n_period, [0.0] * problem.n_period
     for evse in range(fleet.n_evse):
-        key = (run.pk, int(fleet.evse_pks[evse]), int(fleet.dsrsp_pks[evse]))
         at = session_of.get(evse)
-        if at is None:
-            yield (*key, 0, 0, 0.0, nothing_a, nothing_kw, 0.0, 0.0)
-            continue
+        window_and_energy = (0, 0, 0.0) if at is None else _window_and_energy(problem, plan, at)
+        left_out = (0.0, 0.0) if at is None else (float(plan.rounded_unserved_kwh[at]), float(plan.unserveable_kwh[at]))
         yield (
-            *key,
-            int(problem.session_start[at]),
-            int(problem.session_end[at]),
-            float(problem.session_energy_kwh[at] - plan.unserveable_kwh[at]),
-            plan.setpoint_a[at].tolist(),
-            ceiling_kw[at].tolist(),
-            float(plan.rounded_unserved_kwh[at]),
-            float(plan.unserveable_kwh[at]),
+            run.pk,
+            int(fleet.evse_pks[evse]),
+            int(fleet.dsrsp_pks[evse]),
+            *window_and_energy,
+            ceilings.planned_kw[evse].tolist(),
+            ceilings.setpoint_a[evse].tolist(),
+            ceilings.setpoint_kw[evse].tolist(),
+            *left_out,
         )
+
+
+def _window_and_energy(problem: DispatchProblem, plan: DispatchPlan, at: int) -> tuple[int, int, float]:
+    serveable_kwh = float(problem.session_energy_kwh[at] - plan.unserveable_kwh[at])
+    return int(problem.session_start[at]), int(problem.session_end[at]), serveable_kwh
 
 
 def _copy_setpoints(rows: Iterable[tuple[object, ...]]) -> None:

@@ -4,6 +4,8 @@ A plan is made for forecast sessions; setpoints are ceilings. Raising them where
 raised ceilings, all drawn at once, stay within every node's cap, and the independent check adds them up again.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from aggregator.core.diversity import NO_NODE, NodeLinks, spare_ceilings_kw
@@ -11,10 +13,26 @@ from aggregator.core.fleet import Fleet
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
-from dispatch.core.check import check_nodes
+from dispatch.core.check import add_up, check_nodes
 from dispatch.core.network import share_matrix
 from dispatch.core.problem import DispatchProblem, FlexRequest
 from dispatch.core.rounding import PHASE_KV, least_a, most_a
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCeilings:
+    """What each EVSE of a fleet is told.
+
+    Attributes:
+        setpoint_a: (n_evse, n_period) whole amperes a phase.
+        setpoint_kw, planned_kw: (n_evse, n_period) the same in kW, and the plan's part of it.
+        node_kw: (n_node, n_period) what the nodes carry if every EVSE draws its ceiling.
+    """
+
+    setpoint_a: Int16Array
+    setpoint_kw: FloatArray
+    planned_kw: FloatArray
+    node_kw: FloatArray
 
 
 def fleet_problem(area: NetworkArea, fleet: Fleet, grid: TimeGrid, cap_kw: FloatArray) -> DispatchProblem:
@@ -64,7 +82,9 @@ def open_periods(price_gbp_per_kwh: FloatArray, requests: tuple[FlexRequest, ...
     return is_open
 
 
-def offer_spare(problem: DispatchProblem, planned_a: Int16Array, *, is_open: BoolArray, order: IntArray) -> Int16Array:
+def offer_spare(
+    problem: DispatchProblem, planned_a: Int16Array, *, is_open: BoolArray, order: IntArray
+) -> FleetCeilings:
     """Raise planned ceilings into unused headroom, in whole amperes.
 
     Args:
@@ -74,23 +94,24 @@ def offer_spare(problem: DispatchProblem, planned_a: Int16Array, *, is_open: Boo
         order: (n_evse,) who is raised to its minimum first; turned from day to day.
 
     Returns:
-        (n_evse, n_period) amperes, nowhere below ``planned_a``; 0 or at least each device's minimum.
+        Ceilings nowhere below ``planned_a``; 0 or at least each device's minimum.
 
     Raises:
         CheckFailed: the ceilings break a cap after all; a bug, and never answered with those ceilings.
     """
     unit_kw = PHASE_KV * problem.session_phases[:, np.newaxis]
+    least, most = least_a(problem)[:, np.newaxis], most_a(problem)[:, np.newaxis]
     raised_kw = spare_ceilings_kw(
         setpoint_kw=planned_a * unit_kw,
         rated_kw=problem.session_max_kw,
-        min_kw=least_a(problem) * unit_kw[:, 0],
+        min_kw=least[:, 0] * unit_kw[:, 0],
         links=node_links(problem),
         limit_kw=problem.node_limit_kw,
         order=order,
         is_open=np.broadcast_to(is_open, planned_a.shape),
     )
-    whole_a = np.minimum(np.floor(raised_kw / unit_kw + 1e-9), most_a(problem)[:, np.newaxis]).astype(np.int16)
-    usable_a = np.where(whole_a >= least_a(problem)[:, np.newaxis], whole_a, 0)
-    ceiling_a: Int16Array = np.maximum(planned_a, usable_a).astype(np.int16)
-    check_nodes(problem, ceiling_a * unit_kw)
-    return ceiling_a
+    whole_a = np.minimum(np.floor(raised_kw / unit_kw + 1e-9), most)
+    setpoint_a = np.maximum(planned_a, np.where(whole_a >= least, whole_a, 0)).astype(np.int16)
+    setpoint_kw = setpoint_a * unit_kw
+    check_nodes(problem, setpoint_kw)
+    return FleetCeilings(setpoint_a, setpoint_kw, planned_a * unit_kw, add_up(problem, setpoint_kw))

@@ -116,7 +116,7 @@ def _refuse_other_content(signal: TargetSignal, asked: dict[str, object]) -> Non
     for field, value in asked.items():
         if getattr(signal, field) != value:
             raise TargetRefused(
-                f"request {signal.reference} was received with {field} {getattr(signal, field)}, now {value}; a changed "
-                "request needs a reference of its own",
+                f"request {signal.reference} was received with {field} {getattr(signal, field)}, now {value}; "
+                "a changed request needs a reference of its own",
                 field=field,
             )

@@ -11,7 +11,7 @@ def read_throughout(energy_kwh: FloatArray) -> BoolArray:
     A meter with a gap in the event is left out of its portfolio's baseline and metered energy alike, so it delivers
     nothing: the strict rule, meter by meter.
     """
-    complete: BoolArray = ~np.isnan(energy_kwh).any(axis=1)
+    complete: BoolArray = ~np.any(np.isnan(energy_kwh), axis=1)
     return complete
 
 

@@ -29,9 +29,7 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
         EventConflict: the request is under another product or price already.
         ShortfallTooCheap: a kWh missed costs the plan less than the product takes off the payment for it.
     """
-    product = (
-        Product.objects.filter(code=product_code, valid_from__lte=signal.received_at).order_by("-version").first()
-    )
+    product = Product.objects.filter(code=product_code, valid_from__lte=signal.received_at).order_by("-version").first()
     if product is None:
         raise UnknownProduct(
             f"no version of product {product_code!r} was valid at {signal.received_at.isoformat()}",

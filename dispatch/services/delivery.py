@@ -1,0 +1,121 @@
+"""Deliver a charging day: the sessions that really happened obey the setpoints, and their meters report.
+
+Stands in for the fleet until devices are connected; the readings come in through the service that every other
+reading comes in through.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from aggregator.arrays.fleet import load_fleet
+from aggregator.arrays.network import load_area
+from aggregator.arrays.sessions import load_session_history
+from aggregator.core.behaviour import Behaviour, BehaviourDraws, draw_behaviour
+from aggregator.core.digest import digest
+from aggregator.core.fleet import Fleet
+from aggregator.core.meter_energy import ReadingValues
+from aggregator.core.network_area import NetworkArea
+from aggregator.core.sessions import SessionHistory
+from aggregator.core.timegrid import TimeGrid
+from aggregator.core.types import FloatArray
+from aggregator.core.virtual_evse import Delivery, deliver, uncontrolled_energy_kwh
+from aggregator.models import Batch, Organisation
+from aggregator.services.ingest_readings import ingest_readings
+from dispatch.arrays.runs import load_ceilings
+from dispatch.models import DispatchRun
+
+logger = logging.getLogger(__name__)
+
+SEED = 20_260_115
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveredDay:
+    """What happened, and what would have happened without dispatch.
+
+    Attributes:
+        delivery: per session and EVSE.
+        uncontrolled_kwh: (n_evse, n_period) the same sessions charging on their own.
+        batches: the meter readings, one batch a DSRSP.
+    """
+
+    grid: TimeGrid
+    area: NetworkArea
+    fleet: Fleet
+    sessions: SessionHistory
+    delivery: Delivery
+    uncontrolled_kwh: FloatArray
+    batches: tuple[Batch, ...]
+
+
+def deliver_day(
+    *, run: DispatchRun, as_of: datetime, received_at: datetime, behaviour: Behaviour | None = None, seed: int = SEED
+) -> DeliveredDay:
+    """Simulate the virtual EVSEs of a run through its charging day and take in their half-hourly readings.
+
+    Draws come from the seed and the sessions' ids, so the same day again gives the same readings, which change
+    nothing when they are taken in twice.
+
+    Args:
+        as_of: sessions known by then are the ones that happened.
+        received_at: when the readings count as known.
+    """
+    grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
+    area = load_area(root=run.area, starts_at=grid.starts_at, ends_at=grid.ends_at)
+    fleet = load_fleet(area=area, at=grid.starts_at)
+    sessions = _sessions_of(fleet, grid, as_of)
+    rated_kw = fleet.rated_kw[sessions.evse]
+    draws = draw_behaviour(sessions, behaviour=behaviour or Behaviour(), seed=seed)
+    delivery = deliver(
+        sessions, setpoint_kw=load_ceilings(run=run).of(fleet), rated_kw=rated_kw, grid=grid, draws=draws
+    )
+    batches = _take_in_readings(run, fleet, grid, delivery.energy_kwh, received_at)
+    logger.info(
+        "delivered %s: %d sessions, %d overridden, %d absent, %.1f of %.1f kWh",
+        run.charging_day,
+        len(sessions),
+        int(delivery.is_overridden.sum()),
+        int(delivery.is_absent.sum()),
+        delivery.delivered_kwh.sum(),
+        delivery.asked_kwh.sum(),
+    )
+    uncontrolled_kwh = _uncontrolled(sessions, draws, rated_kw, grid)
+    return DeliveredDay(grid, area, fleet, sessions, delivery, uncontrolled_kwh, batches)
+
+
+def _sessions_of(fleet: Fleet, grid: TimeGrid, as_of: datetime) -> SessionHistory:
+    """Sessions that plugged in during the charging day."""
+    known = load_session_history(evse_pks=fleet.evse_pks, evse_ids=fleet.evse_ids, as_of=as_of)
+    first, last = grid.period_starts()[0], grid.period_starts()[-1] + np.timedelta64(grid.period_minutes, "m")
+    return known.select((known.plug_in_at >= first) & (known.plug_in_at < last))
+
+
+def _uncontrolled(sessions: SessionHistory, draws: BehaviourDraws, rated_kw: FloatArray, grid: TimeGrid) -> FloatArray:
+    came = ~draws.is_absent
+    return uncontrolled_energy_kwh(sessions.select(came), rated_kw=rated_kw[came], grid=grid)
+
+
+def _take_in_readings(
+    run: DispatchRun, fleet: Fleet, grid: TimeGrid, energy_kwh: FloatArray, received_at: datetime
+) -> tuple[Batch, ...]:
+    """One batch a DSRSP, a value for every meter and half-hour: zero is a reading too."""
+    batches = []
+    for dsrsp_pk in np.unique(fleet.dsrsp_pks):
+        own = fleet.dsrsp_pks == dsrsp_pk
+        values = ReadingValues(
+            meter_pks=np.repeat(fleet.meter_pks[own], grid.n_period),
+            starts_at=np.tile(grid.period_starts(), int(own.sum())),
+            energy_kwh=energy_kwh[own].ravel(),
+        )
+        result = ingest_readings(
+            organisation=Organisation.objects.get(pk=int(dsrsp_pk)),
+            source=f"virtual EVSEs, {run.charging_day}",
+            sha256=digest(values.meter_pks, values.starts_at, values.energy_kwh),
+            received_at=received_at,
+            values=values,
+        )
+        batches.append(result.batch)
+    return tuple(batches)

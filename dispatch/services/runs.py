@@ -1,0 +1,294 @@
+"""Dispatch an area for a charging day: load what was known, solve, check, store. What is stored is in force."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from aggregator.arrays.prices import load_carbon_gco2_per_kwh, load_prices_gbp_per_kwh
+from django.db import transaction
+
+from aggregator.arrays.background import load_measured_demand
+from aggregator.arrays.calendar import day_types
+from aggregator.arrays.findings import store_findings
+from aggregator.arrays.fleet import load_fleet
+from aggregator.arrays.forecasts import load_forecast_sessions
+from aggregator.arrays.network import load_area
+from aggregator.core.background import forecast_background
+from aggregator.core.behaviour import Behaviour
+from aggregator.core.digest import digest
+from aggregator.core.diversity import override_reserve_kw
+from aggregator.core.errors import FlexError
+from aggregator.core.findings import FindingNote
+from aggregator.core.fleet import Fleet, ForecastSessions
+from aggregator.core.network_area import NetworkArea
+from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
+from aggregator.core.types import FloatArray
+from aggregator.models import AvailabilityForecast
+from dispatch.arrays.runs import HeldBack, newest_run, store_run
+from dispatch.arrays.targets import load_signals
+from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
+from dispatch.core.portable import problem_to_arrays
+from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, FlexRequest
+from dispatch.core.solve import solve
+from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods
+from dispatch.models import DispatchRun, TargetSignal
+
+logger = logging.getLogger(__name__)
+
+
+class NoForecast(FlexError):
+    code = "dispatch.no_forecast"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """Everything a run reads, once."""
+
+    grid: TimeGrid
+    area: NetworkArea
+    fleet: Fleet
+    sessions: ForecastSessions
+    held_back: HeldBack
+    price_gbp_per_kwh: FloatArray
+    carbon_gco2_per_kwh: FloatArray
+    signals: tuple[TargetSignal, ...]
+    findings: tuple[FindingNote, ...]
+
+
+def run_dispatch(
+    *, forecast: AvailabilityForecast, as_of: datetime, tariff_code: str, parameters: RunParameters | None = None
+) -> DispatchRun:
+    """Dispatch every DSRSP's fleet of the forecast's area in one run, under every limit and request.
+
+    The same inputs again give the stored run back. A plan that fails the independent check is an error and nothing
+    is stored, so the last run stays in force.
+
+    Raises:
+        UnknownTariff, MissingPrices: no prices for the day were known at ``as_of``.
+        CheckFailed: a bug; the plan broke a limit.
+    """
+    parameters = parameters or RunParameters()
+    facts = load_facts(forecast=forecast, as_of=as_of, tariff_code=tariff_code, parameters=parameters)
+    assembled = _assemble(facts, parameters)
+    input_sha256 = _fingerprint(assembled, facts, parameters)
+    known = DispatchRun.objects.filter(
+        area=forecast.area, charging_day=forecast.charging_day, input_sha256=input_sha256
+    ).first()
+    if known:
+        logger.info("run %s of %s has these inputs already", known.pk, forecast.charging_day)
+        return known
+    plan = solve(assembled.problem, method=parameters.method, gap=parameters.gap, time_limit_s=parameters.time_limit_s)
+    ceilings = _with_spare(facts, assembled, plan, parameters)
+    with transaction.atomic():
+        run = store_run(
+            run=_header(forecast, as_of, facts, parameters, plan, input_sha256),
+            plan=plan,
+            ceilings=ceilings,
+            assembled=assembled,
+            area=facts.area,
+            fleet=facts.fleet,
+            held_back=facts.held_back,
+            signals=facts.signals,
+        )
+        notes = (*facts.findings, *assembled.findings, *_unserved(assembled, plan))
+        store_findings(notes=notes, source=f"run:{run.pk}", noticed_at=as_of)
+    logger.info(
+        "run %s of %s: %d sessions, %d requests, cost %.2f GBP, gap %.1e, %s",
+        run.pk,
+        forecast.charging_day,
+        assembled.problem.n_session,
+        assembled.problem.n_request,
+        plan.cost_gbp,
+        plan.gap,
+        plan.rung,
+    )
+    return run
+
+
+def run_in_force(*, forecast: AvailabilityForecast) -> DispatchRun:
+    """The newest stored run of the forecast's area and day.
+
+    Raises:
+        NoForecast: none was stored.
+    """
+    run = newest_run(area_pk=forecast.area_id, charging_day=forecast.charging_day)
+    if run is None:
+        raise NoForecast(f"nothing was dispatched for {forecast.charging_day}", charging_day=str(forecast.charging_day))
+    return run
+
+
+def load_facts(
+    *, forecast: AvailabilityForecast, as_of: datetime, tariff_code: str, parameters: RunParameters
+) -> RunFacts:
+    """Load what a run of this forecast reads, as it was known at ``as_of``."""
+    grid = TimeGrid(forecast.starts_at, forecast.n_period)
+    area = load_area(root=forecast.area, starts_at=grid.starts_at, ends_at=grid.ends_at)
+    fleet = load_fleet(area=area, at=grid.starts_at)
+    sessions = load_forecast_sessions(forecast=forecast)
+    background_kw, background_notes = _background(area, grid, as_of, parameters)
+    reserve_kw = _reserve(area, fleet, sessions, grid, parameters, min_probability(forecast))
+    price, price_notes = load_prices_gbp_per_kwh(tariff_code=tariff_code, grid=grid, as_of=as_of)
+    carbon, carbon_notes = load_carbon_gco2_per_kwh(grid=grid, as_of=as_of)
+    return RunFacts(
+        grid=grid,
+        area=area,
+        fleet=fleet,
+        sessions=sessions,
+        held_back=HeldBack(background_kw, reserve_kw),
+        price_gbp_per_kwh=price,
+        carbon_gco2_per_kwh=carbon,
+        signals=load_signals(area=area, grid=grid, as_of=as_of),
+        findings=(*background_notes, *price_notes, *(carbon_notes if parameters.carbon_gbp_per_tonne else ())),
+    )
+
+
+def min_probability(forecast: AvailabilityForecast) -> float:
+    """What an EVSE without a planned session may at most have had as its chance of plugging in."""
+    return float(forecast.rule["min_probability"])
+
+
+def _background(
+    area: NetworkArea, grid: TimeGrid, as_of: datetime, parameters: RunParameters
+) -> tuple[FloatArray, Sequence[FindingNote]]:
+    last_day = as_of.date() - timedelta(days=1)
+    first_day = last_day - timedelta(days=parameters.background_days - 1)
+    measured = load_measured_demand(area=area, first_day=first_day, last_day=last_day, as_of=as_of)
+    forecast = forecast_background(
+        measured,
+        area=area,
+        grid=grid,
+        day_types=day_types(first_day - timedelta(days=1), grid.ends_at.date() + timedelta(days=1)),
+        quantile=parameters.background_quantile,
+    )
+    return forecast.power_kw, forecast.findings
+
+
+def _reserve(
+    area: NetworkArea,
+    fleet: Fleet,
+    sessions: ForecastSessions,
+    grid: TimeGrid,
+    parameters: RunParameters,
+    least_probability: float,
+) -> FloatArray:
+    """(n_node, n_period) held back for overrides; when in the day one would come is not guessed."""
+    chance = dict(zip(sessions.evse_ids.tolist(), sessions.probability.tolist(), strict=True))
+    probability = np.array([chance.get(evse, least_probability) for evse in fleet.evse_ids.tolist()], dtype=np.float64)
+    override = np.broadcast_to(
+        (probability * Behaviour().mean_override_rate)[:, np.newaxis], (fleet.n_evse, grid.n_period)
+    )
+    everyone = fleet_problem(area, fleet, grid, np.full((area.n_node, grid.n_period), np.inf))
+    return override_reserve_kw(
+        rated_kw=fleet.rated_kw,
+        override_probability=override,
+        links=node_links(everyone),
+        alpha=parameters.override_alpha,
+    )
+
+
+def _assemble(facts: RunFacts, parameters: RunParameters) -> Assembled:
+    return assemble_problem(
+        area=facts.area,
+        fleet=facts.fleet,
+        sessions=facts.sessions,
+        grid=facts.grid,
+        background_kw=facts.held_back.background_kw,
+        reserve_kw=facts.held_back.reserve_kw,
+        price_gbp_per_kwh=facts.price_gbp_per_kwh,
+        carbon_gco2_per_kwh=facts.carbon_gco2_per_kwh,
+        requests=tuple(_request(signal, facts) for signal in facts.signals),
+        parameters=parameters,
+    )
+
+
+def _request(signal: TargetSignal, facts: RunFacts) -> FlexRequest:
+    start, end = request_window(
+        facts.grid,
+        reference=signal.reference,
+        starts=(signal.starts_at - facts.grid.starts_at) // SETTLEMENT_PERIOD,
+        ends=-((facts.grid.starts_at - signal.ends_at) // SETTLEMENT_PERIOD),
+    )
+    return FlexRequest(
+        node=facts.area.index_of(signal.node_id),
+        start=start,
+        end=end,
+        direction=TURN_DOWN if signal.direction == TargetSignal.Direction.TURN_DOWN else TURN_UP,
+        target_kw=signal.target_kw,
+        shortfall_gbp_per_kwh=signal.shortfall_gbp_per_kwh,
+    )
+
+
+def _with_spare(facts: RunFacts, assembled: Assembled, plan: DispatchPlan, parameters: RunParameters) -> FleetCeilings:
+    """The plan's ceilings, raised into what headroom it left in the cheaper periods."""
+    planned_a = np.zeros((facts.fleet.n_evse, facts.grid.n_period), dtype=np.int16)
+    planned_a[assembled.evse] = plan.setpoint_a
+    day = facts.grid.starts_at.toordinal()
+    return offer_spare(
+        fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
+        planned_a,
+        is_open=open_periods(
+            assembled.problem.price_gbp_per_kwh[0], assembled.problem.requests, quantile=parameters.spare_price_quantile
+        ),
+        order=np.roll(np.arange(facts.fleet.n_evse), -day),
+    )
+
+
+def _header(
+    forecast: AvailabilityForecast,
+    as_of: datetime,
+    facts: RunFacts,
+    parameters: RunParameters,
+    plan: DispatchPlan,
+    input_sha256: str,
+) -> DispatchRun:
+    return DispatchRun(
+        area=forecast.area,
+        charging_day=forecast.charging_day,
+        forecast=forecast,
+        as_of=as_of,
+        starts_at=facts.grid.starts_at,
+        n_period=facts.grid.n_period,
+        period_minutes=facts.grid.period_minutes,
+        parameters=asdict(parameters),
+        input_sha256=input_sha256,
+        method=plan.method,
+        rung=plan.rung,
+        iterations=plan.iterations,
+        solve_s=plan.solve_s,
+        cost_gbp=plan.cost_gbp,
+        cost_energy_gbp=plan.cost_energy_gbp,
+        cost_unserved_gbp=plan.cost_unserved_gbp,
+        cost_shortfall_gbp=plan.cost_shortfall_gbp,
+        cost_ramp_gbp=plan.cost_ramp_gbp,
+        unavoidable_gbp=plan.unavoidable_gbp,
+        lower_bound_gbp=plan.lower_bound_gbp,
+        gap=plan.gap,
+        rounding_cost_gbp=plan.rounding_cost_gbp,
+        max_violation_kw=plan.max_violation_kw,
+    )
+
+
+def _unserved(assembled: Assembled, plan: DispatchPlan) -> list[FindingNote]:
+    """One finding for each session the plan leaves without part of its energy, however it was lost."""
+    problem, short_kwh = assembled.problem, plan.rounded_unserved_kwh + plan.unserveable_kwh
+    return [
+        FindingNote(
+            "dispatch.unserved",
+            str(problem.session_ids[at]),
+            f"{short_kwh[at]:.2f} of {problem.session_energy_kwh[at]:.2f} kWh can't be served in its window",
+            details={
+                "unserved_kwh": float(plan.rounded_unserved_kwh[at]),
+                "unserveable_kwh": float(plan.unserveable_kwh[at]),
+            },
+        )
+        for at in np.flatnonzero(short_kwh > 1e-3)
+    ]
+
+
+def _fingerprint(assembled: Assembled, facts: RunFacts, parameters: RunParameters) -> str:
+    arrays = problem_to_arrays(assembled.problem)
+    named = [part for name in sorted(arrays) for part in (name, np.atleast_1d(arrays[name]))]
+    references = ",".join(signal.reference for signal in facts.signals)
+    return digest(repr(parameters), references, facts.fleet.evse_ids, facts.fleet.dsrsp_pks, *named)
