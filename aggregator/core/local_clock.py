@@ -151,7 +151,7 @@ def grid_position(clock_h: FloatArray, grid: TimeGrid, passing: Literal["first",
     if gained_h < 0:
         elapsed_h = np.where(clock_h < 13, clock_h, np.maximum(clock_h + gained_h, 13.0))
     elif gained_h > 0:
-        is_second = clock_h >= 14 if passing == "first" else clock_h > 13
+        is_second = clock_h >= 14 if passing == "first" else clock_h >= 13
         elapsed_h = clock_h + np.where(is_second, gained_h, 0.0)
     else:
         elapsed_h = clock_h

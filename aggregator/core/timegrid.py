@@ -53,12 +53,16 @@ class TimeGrid:
     def __post_init__(self) -> None:
         if self.starts_at.tzinfo is None or self.starts_at.utcoffset() != timedelta(0):
             raise InvalidTimeGrid(f"starts_at must be aware UTC, found {self.starts_at.isoformat()}")
+        if self.starts_at.second or self.starts_at.microsecond:
+            raise InvalidTimeGrid(f"starts_at must be on the minute, found {self.starts_at.isoformat()}")
         if self.n_period < 1 or self.period_minutes < 1:
             raise InvalidTimeGrid(
                 f"a grid needs at least one period of one minute, found {self.n_period} of {self.period_minutes} min",
                 n_period=self.n_period,
                 period_minutes=self.period_minutes,
             )
+        # A London winter time also has offset 0, but adding to it counts wall-clock time across the spring change.
+        object.__setattr__(self, "starts_at", self.starts_at.astimezone(UTC))
 
     @property
     def step(self) -> timedelta:

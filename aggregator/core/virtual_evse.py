@@ -107,7 +107,8 @@ def deliver(
     plug_in, plug_out = _window(sessions, grid)
     asked_kwh = np.minimum(sessions.energy_kwh, rated_kw * (plug_out - plug_in) * grid.step_h)
     asked_kwh = np.where(draws.is_absent, 0.0, asked_kwh)
-    leaves = np.minimum(plug_out, _next_plug_in(sessions, plug_in))
+    # A vehicle that did not come does not push out the one before.
+    leaves = np.minimum(plug_out, _next_plug_in(sessions, np.where(draws.is_absent, np.inf, plug_in)))
     is_overridden = ~np.isnat(draws.override_at) & ~draws.is_absent
     override = np.where(is_overridden, periods_from_start(draws.override_at, grid), np.inf)
     starts = _first_draw(sessions, setpoint_kw, delay_s, np.asarray(delay_max_s), plug_in, grid)
