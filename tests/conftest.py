@@ -1,13 +1,12 @@
-"""The suite's database: made and migrated by its owner, used as the application's own role."""
+"""The suite's database: made and migrated by its owner, used as the application's own role.
+
+pytest-django reads the settings before it reads this file, so the suite's wishes are put on the settings.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
-
-os.environ["HEADROOM_DB_ROLE"] = "owner"  # before the settings are read: the owner makes and migrates the test database
-os.environ["PLAIN_HTTP"] = "1"
-os.environ.setdefault("SECRET_KEY", "the-suite-is-no-secret-but-long-enough-to-pass")
-os.environ.pop("CELERY_BROKER_URL", None)
+from typing import Any
 
 import psycopg
 import pytest
@@ -17,6 +16,13 @@ from django.db import connection
 from flex import postgres
 
 IN_CI = os.environ.get("CI") == "true"
+os.environ.pop("CELERY_BROKER_URL", None)  # nor do processes the tests start see it
+settings.CELERY_BROKER_URL = ""
+settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
+
+# Copies: Django writes the test database's name into the dictionary it is given, and the suite the role.
+OWNER = dict(settings.DATABASE_OWNER)
+APP = dict(settings.DATABASE_APP)
 
 
 @pytest.fixture(scope="session")
@@ -24,30 +30,38 @@ def django_db_modify_db_settings(request: pytest.FixtureRequest) -> None:
     """Start the embedded server where no DATABASE_URL names one; give each xdist worker a database of its own."""
     if not settings.DATABASE_URL:
         postgres.ensure_running()
+    connection.settings_dict.update(OWNER)
     request.getfixturevalue("django_db_modify_db_settings_parallel_suffix")
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None) -> Iterator[None]:
     """From here on log in as the application: what it may not do, a test may not do."""
-    owner = dict(connection.settings_dict)
+    name = connection.settings_dict["NAME"]
 
     def flush_as_owner(statements: list[str]) -> None:
-        with psycopg.connect(**_login(owner), autocommit=True) as session:
+        with psycopg.connect(**_login({**OWNER, "NAME": name}), autocommit=True) as session:
             for statement in statements:
                 session.execute(statement)
 
     connection.close()
-    connection.settings_dict.update(USER=settings.DATABASE_APP["USER"], PASSWORD=settings.DATABASE_APP["PASSWORD"])
+    connection.settings_dict.update({**APP, "NAME": name})
     connection.ops.execute_sql_flush = flush_as_owner
     yield
     connection.close()
-    connection.settings_dict.update(USER=owner["USER"], PASSWORD=owner["PASSWORD"])
+    connection.settings_dict.update({**OWNER, "NAME": name})
 
 
-def _login(database: dict[str, str]) -> dict[str, str]:
+@pytest.fixture
+def owner_login(transactional_db: None) -> dict[str, Any]:
+    """What psycopg.connect needs to log in to the suite's database as its owner."""
+    return _login({**OWNER, "NAME": connection.settings_dict["NAME"]})
+
+
+def _login(database: dict[str, Any]) -> dict[str, Any]:
     names = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-    return {key: str(database[name]) for key, name in names.items() if database[name]}
+    login = {key: str(database[name]) for key, name in names.items() if database[name]}
+    return {**database["OPTIONS"], **login}  # a URL may name the server's socket among its options
 
 
 @pytest.fixture(scope="session")
