@@ -69,3 +69,8 @@ def load_forecast_sessions(*, forecast: StoredForecast) -> ForecastSessions:
         energy_kwh=np.array([row.energy_kwh for row in rows], dtype=np.float64),
         probability=np.array([row.probability for row in rows], dtype=np.float64),
     )
+
+
+def count_forecast_sessions(*, forecast: StoredForecast) -> int:
+    """How many EVSEs are expected to start a session."""
+    return EvseForecast.objects.across_tenants().filter(forecast=forecast).count()

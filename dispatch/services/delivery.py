@@ -6,7 +6,7 @@ reading comes in through.
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from dispatch.models import DispatchRun
 logger = logging.getLogger(__name__)
 
 SEED = 20_260_115
+READ_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +53,15 @@ class DeliveredDay:
 
 
 def deliver_day(
-    *, run: DispatchRun, as_of: datetime, received_at: datetime, behaviour: Behaviour | None = None, seed: int = SEED
+    *, run: DispatchRun, as_of: datetime, behaviour: Behaviour | None = None, seed: int = SEED
 ) -> DeliveredDay:
     """Simulate the virtual EVSEs of a run through its charging day and take in their half-hourly readings.
 
     Draws come from the seed and the sessions' ids, so the same day again gives the same readings, which change
-    nothing when they are taken in twice.
+    nothing when they are taken in twice. They count as known ``READ_AFTER`` the day's end.
 
     Args:
         as_of: sessions known by then are the ones that happened.
-        received_at: when the readings count as known.
     """
     grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
     area = load_area(root=run.area, starts_at=grid.starts_at, ends_at=grid.ends_at)
@@ -72,7 +72,7 @@ def deliver_day(
     delivery = deliver(
         sessions, setpoint_kw=load_ceilings(run=run).of(fleet), rated_kw=rated_kw, grid=grid, draws=draws
     )
-    batches = _take_in_readings(run, fleet, grid, delivery.energy_kwh, received_at)
+    batches = _take_in_readings(run, fleet, grid, delivery.energy_kwh, grid.ends_at + READ_AFTER)
     logger.info(
         "delivered %s: %d sessions, %d overridden, %d absent, %.1f of %.1f kWh",
         run.charging_day,

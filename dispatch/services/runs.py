@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import numpy as np
 from aggregator.arrays.prices import load_carbon_gco2_per_kwh, load_prices_gbp_per_kwh
@@ -14,7 +14,7 @@ from aggregator.arrays.calendar import day_types
 from aggregator.arrays.findings import store_findings
 from aggregator.arrays.fleet import load_fleet
 from aggregator.arrays.forecasts import load_forecast_sessions
-from aggregator.arrays.network import load_area
+from aggregator.arrays.network import find_node, load_area
 from aggregator.core.background import forecast_background
 from aggregator.core.behaviour import Behaviour
 from aggregator.core.digest import digest
@@ -40,6 +40,10 @@ logger = logging.getLogger(__name__)
 
 class NoForecast(FlexError):
     code = "dispatch.no_forecast"
+
+
+class NothingDispatched(FlexError):
+    code = "dispatch.nothing_dispatched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,16 +111,31 @@ def run_dispatch(
     return run
 
 
-def run_in_force(*, forecast: AvailabilityForecast) -> DispatchRun:
-    """The newest stored run of the forecast's area and day.
+def run_in_force(*, area_code: str, day: date) -> DispatchRun:
+    """The newest stored run of an area and charging day.
 
     Raises:
+        UnknownNode: no node has this code.
+        NothingDispatched: no run was stored.
+    """
+    run = newest_run(area_pk=find_node(area_code).pk, charging_day=day)
+    if run is None:
+        raise NothingDispatched(f"nothing was dispatched in {area_code} for {day}", area=area_code, day=str(day))
+    return run
+
+
+def newest_forecast(*, area_code: str, day: date, as_of: datetime) -> AvailabilityForecast:
+    """The newest forecast of an area and charging day that was made of what was known at ``as_of``.
+
+    Raises:
+        UnknownNode: no node has this code.
         NoForecast: none was stored.
     """
-    run = newest_run(area_pk=forecast.area_id, charging_day=forecast.charging_day)
-    if run is None:
-        raise NoForecast(f"nothing was dispatched for {forecast.charging_day}", charging_day=str(forecast.charging_day))
-    return run
+    forecasts = AvailabilityForecast.objects.filter(area=find_node(area_code), charging_day=day, as_of__lte=as_of)
+    forecast = forecasts.order_by("-as_of", "-pk").first()
+    if forecast is None:
+        raise NoForecast(f"{area_code} was not forecast for {day} by {as_of.isoformat()}", area=area_code, day=str(day))
+    return forecast
 
 
 def load_facts(

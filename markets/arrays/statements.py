@@ -1,6 +1,7 @@
 """Instructions, settlements and statements as rows."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 
@@ -41,6 +42,25 @@ def store_instructions(
             )
             for unit, organisation in enumerate(portfolios.organisations)
         ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SettledTotals:
+    """Sums over the statements of some settlements."""
+
+    instructed_kwh: float
+    delivered_kwh: float
+    payment_gbp: Decimal
+
+
+def load_totals(*, settlements: list[SettlementRun]) -> SettledTotals:
+    """Add up what was settled; money stays exact."""
+    statements = list(Statement.objects.across_tenants().filter(settlement_run__in=settlements))
+    return SettledTotals(
+        instructed_kwh=float(sum((statement.instructed_kwh for statement in statements), Decimal(0))),
+        delivered_kwh=float(sum((statement.delivered_kwh for statement in statements), Decimal(0))),
+        payment_gbp=sum((statement.payment_gbp for statement in statements), Decimal("0.00")),
     )
 
 

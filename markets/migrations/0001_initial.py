@@ -286,8 +286,8 @@ class Migration(migrations.Migration):
                 (
                     "background_kw",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.FloatField(null=True),
-                        help_text="other demand metered; empty where not",
+                        base_field=models.FloatField(),
+                        help_text="other demand as metered, ADMD where not",
                         size=None,
                     ),
                 ),

@@ -43,7 +43,7 @@ class CycleNode(models.Model):
     n_evse = models.PositiveIntegerField()
     uncontrolled_kw = ArrayField(models.FloatField(), help_text="the same sessions without dispatch")
     metered_kw = ArrayField(models.FloatField(), help_text="from the asset meters")
-    background_kw = ArrayField(models.FloatField(null=True), help_text="other demand metered; empty where not")
+    background_kw = ArrayField(models.FloatField(), help_text="other demand as metered, ADMD where not")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["cycle", "node"], name="cycle_node_once")]

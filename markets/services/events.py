@@ -13,6 +13,10 @@ class UnknownProduct(FlexError):
     code = "markets.unknown_product"
 
 
+class UnknownEvent(FlexError):
+    code = "markets.unknown_event"
+
+
 class EventConflict(FlexError):
     code = "markets.event_conflict"
 
@@ -45,6 +49,18 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
             f"request {signal.reference} is already under {event.product} at {event.price_gbp_per_mwh} GBP/MWh",
             reference=signal.reference,
         )
+    return event
+
+
+def find_event(*, reference: str) -> FlexEvent:
+    """The event of the request with this reference.
+
+    Raises:
+        UnknownEvent: there is none.
+    """
+    event = FlexEvent.objects.select_related("signal__node", "product").filter(signal__reference=reference).first()
+    if event is None:
+        raise UnknownEvent(f"no event has the request {reference!r}", reference=reference)
     return event
 
 

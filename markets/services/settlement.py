@@ -114,6 +114,18 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
     return settlement
 
 
+def newest_instructed_run(*, event: FlexEvent) -> DispatchRun:
+    """The newest run under which DSRSPs were instructed for an event.
+
+    Raises:
+        NothingInstructed: there is none.
+    """
+    instruction = Instruction.objects.across_tenants().filter(event=event).order_by("-run__created_at").first()
+    if instruction is None:
+        raise NothingInstructed(f"nobody was instructed for event {event.signal.reference}")
+    return instruction.run
+
+
 def settlement_inputs(
     event: FlexEvent, portfolios: Portfolios, readings: PortfolioReadings, rule: BaselineRule, asked_kw: FloatArray
 ) -> SettlementInputs:
