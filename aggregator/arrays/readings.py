@@ -1,0 +1,180 @@
+"""Meters and their readings as arrays."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import numpy as np
+from django.db import connection
+from psycopg import sql
+
+from aggregator.arrays.meter_day_copy import pack, received_at_of, unpack
+from aggregator.core.errors import FlexError
+from aggregator.core.intervals import to_datetime64
+from aggregator.core.meter_energy import MeterEnergy
+from aggregator.core.readings import MeterDays, overlay_kwh
+from aggregator.core.types import FloatArray, IntArray, StrArray, TimeArray
+from aggregator.models import EVSE, Enrolment, Meter
+
+FIND_ROWS = """
+COPY (
+    SELECT day, meter_id, batch_id, received_at, array_replace(energy_kwh, NULL, 'NaN'::float8)
+    FROM aggregator_meterday
+    WHERE meter_id = ANY({meters}) AND day BETWEEN {first_day} AND {last_day} AND received_at <= {as_of}
+) TO STDOUT (FORMAT BINARY)
+"""
+ADD_ROWS = """
+COPY aggregator_meterday (day, meter_id, batch_id, organisation_id, received_at, energy_kwh)
+FROM STDIN (FORMAT BINARY)
+"""
+
+
+class UnknownMeter(FlexError):
+    code = "reading.unknown_meter"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDays:
+    """Meter-days as stored, in no particular order.
+
+    Attributes:
+        rows: ``meter`` and ``day`` are indices into the meters and from the first day asked for.
+        received_at: (n_row,) ``datetime64[us]`` UTC.
+        batch: (n_row,) key of the batch.
+    """
+
+    rows: MeterDays
+    received_at: TimeArray
+    batch: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class MeterFacts:
+    """What ingest needs to know of meters.
+
+    Attributes:
+        pks, codes, kinds, organisation_pks: (n_meter,).
+        rated_kw: (n_meter,) rating of the EVSE behind an asset meter, NaN elsewhere.
+    """
+
+    pks: IntArray
+    codes: StrArray
+    kinds: StrArray
+    organisation_pks: IntArray
+    rated_kw: FloatArray
+
+
+def load_meters(*, meter_pks: IntArray) -> MeterFacts:
+    """Load meters, in the order asked for.
+
+    Raises:
+        UnknownMeter: a key no meter has.
+    """
+    wanted = meter_pks.tolist()
+    rows = Meter.objects.across_tenants().filter(pk__in=wanted).values_list("pk", "code", "kind", "organisation_id")
+    known = {row[0]: row for row in rows}
+    missing = next((pk for pk in wanted if pk not in known), None)
+    if missing is not None:
+        raise UnknownMeter(f"no meter has the key {missing}", meter=missing)
+    rated = dict(EVSE.objects.across_tenants().filter(meter__in=wanted).values_list("meter_id", "rated_kw"))
+    return MeterFacts(
+        pks=meter_pks,
+        codes=np.array([known[pk][1] for pk in wanted], dtype=np.str_),
+        kinds=np.array([known[pk][2] for pk in wanted], dtype=np.str_),
+        organisation_pks=np.array([known[pk][3] for pk in wanted], dtype=np.int64),
+        rated_kw=np.array([rated.get(pk, np.nan) for pk in wanted], dtype=np.float64),
+    )
+
+
+def load_energy_kwh(*, meter_pks: IntArray, first_day: date, last_day: date, as_of: datetime) -> MeterEnergy:
+    """Load what was known at ``as_of`` of the UTC days ``first_day`` to ``last_day``, both included.
+
+    Args:
+        meter_pks: (n_meter,) without repeats; the result keeps this order.
+    """
+    stored = load_meter_days(meter_pks=meter_pks, first_day=first_day, last_day=last_day, as_of=as_of)
+    n_day = (last_day - first_day).days + 1
+    energy_kwh = overlay_kwh(
+        stored.rows, received_at=stored.received_at, batch=stored.batch, n_meter=len(meter_pks), n_day=n_day
+    )
+    return MeterEnergy(meter_pks, first_day, energy_kwh)
+
+
+def load_meter_days(*, meter_pks: IntArray, first_day: date, last_day: date, as_of: datetime | None) -> StoredDays:
+    """Load the rows of these meters and UTC days (both included) received until ``as_of``, or all of them."""
+    statement = sql.SQL(FIND_ROWS).format(
+        meters=sql.Literal(meter_pks.tolist()),
+        first_day=sql.Literal(first_day),
+        last_day=sql.Literal(last_day),
+        as_of=sql.Literal(as_of or "infinity"),
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        rows = unpack(b"".join(bytes(piece) for piece in copy))
+    order = np.argsort(meter_pks)
+    at = order[np.searchsorted(meter_pks, rows["meter"].astype(np.int64), sorter=order)] if len(rows) else order[:0]
+    first = (np.datetime64(first_day, "D") - np.datetime64("2000-01-01", "D")).astype(np.int64)
+    return StoredDays(
+        MeterDays(rows["energy"]["value"].astype(np.float64), at, rows["day"].astype(np.int64) - first),
+        received_at_of(rows),
+        rows["batch"].astype(np.int64),
+    )
+
+
+def store_meter_days(
+    *,
+    batch_pk: int,
+    day: TimeArray,
+    meter_pk: IntArray,
+    organisation_pk: IntArray,
+    received_at: TimeArray,
+    energy_kwh: FloatArray,
+) -> None:
+    """Add meter-days by COPY, in the order of day and meter, making the months' partitions they need.
+
+    Args:
+        day: (n_row,) ``datetime64[D]``; with ``meter_pk`` unique within the batch.
+        received_at: (n_row,) ``datetime64`` UTC.
+        energy_kwh: (n_row, 48), NaN where the batch says nothing.
+    """
+    order = np.lexsort((meter_pk, day))
+    with connection.cursor() as cursor:
+        for month in np.unique(day.astype("datetime64[M]")).astype("datetime64[D]"):
+            cursor.execute("SELECT aggregator_meterday_partition(%s::date)", [str(month)])
+        with cursor.copy(ADD_ROWS) as copy:
+            for piece in pack(
+                day=day[order],
+                meter_pk=meter_pk[order],
+                batch_pk=batch_pk,
+                organisation_pk=organisation_pk[order],
+                received_at=received_at[order],
+                energy_kwh=energy_kwh[order],
+            ):
+                copy.write(piece)
+
+
+def owners_on(*, meters: MeterFacts, meter: IntArray, day: TimeArray) -> IntArray:
+    """Whose each meter-day is: the DSRSP the EVSE was enrolled with at noon UTC, else the meter's organisation.
+
+    Args:
+        meter: (n_row,) index into ``meters``.
+        day: (n_row,) ``datetime64[D]``.
+    """
+    owners = meters.organisation_pks[meter]
+    index = {int(pk): at for at, pk in enumerate(meters.pks)}
+    noon = day.astype("datetime64[us]") + np.timedelta64(12, "h")
+    rows_of = _rows_by_meter(meter)
+    enrolments = Enrolment.objects.across_tenants().filter(evse__meter__in=meters.pks.tolist())
+    for meter_pk, dsrsp_pk, starts_at, ends_at in enrolments.values_list(
+        "evse__meter_id", "dsrsp_id", "starts_at", "ends_at"
+    ):
+        rows = rows_of.get(index[meter_pk], np.empty(0, dtype=np.int64))
+        is_theirs = noon[rows] >= to_datetime64(starts_at)
+        if ends_at is not None:
+            is_theirs &= noon[rows] < to_datetime64(ends_at)
+        owners[rows[is_theirs]] = dsrsp_pk
+    return owners
+
+
+def _rows_by_meter(meter: IntArray) -> dict[int, IntArray]:
+    order = np.argsort(meter, kind="stable")
+    keys, starts = np.unique(meter[order], return_index=True)
+    return dict(zip(keys.tolist(), np.split(order, starts[1:]), strict=True))
