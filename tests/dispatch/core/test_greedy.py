@@ -41,6 +41,18 @@ class TestGreedyPowerKw:
         down = FlexRequest(0, 0, 1, TURN_DOWN, 2.0, 1.0)
         assert greedy(make_problem(Ev(7.0), requests=(down,))) == pytest.approx(np.array([[2.0, 5.0]]))
 
+    def test_fills_the_side_of_a_ramp_that_is_too_steep(self):
+        # ev-0 makes 6 kW fall to 0, 2 kW of it free: in the second hour ev-1 pays 0.30 and saves 0.50 of ramp.
+        ramp = {"node_ramp_kw": np.array([2.0]), "ramp_gbp_per_kwh": 0.5}
+        plan = greedy(make_problem(Ev(6.0, end=1, unserved=4.0), Ev(2.0), **ramp))
+        assert plan == pytest.approx(np.array([[6.0, 0.0], [0.0, 2.0]]))
+
+    def test_leaves_unserved_what_a_steeper_ramp_would_make_too_dear(self):
+        # ev-0 rises by 6 kW already: 0.10 + 0.50 a kWh in that hour is more than the 0.40 ev-1's energy is worth.
+        ramp = {"node_ramp_kw": np.array([2.0]), "ramp_gbp_per_kwh": 0.5, "prices": (0.3, 0.1)}
+        plan = greedy(make_problem(Ev(6.0, start=1, unserved=4.0), Ev(2.0, start=1, unserved=0.4), **ramp))
+        assert plan == pytest.approx(np.array([[0.0, 6.0], [0.0, 0.0]]))
+
     def test_is_safe_when_stopped_at_once(self):
         assert not greedy(make_problem(Ev(10.0)), is_late=lambda: True).any()
 
