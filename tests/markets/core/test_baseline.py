@@ -177,6 +177,14 @@ class TestEventBaseline:
         np.testing.assert_array_equal(found.baseline_kwh, np.full((1, 4), ORACLE["plain_adjusted_capped_20_percent"]))
         assert found.is_capped.tolist() == [True]
 
+    def test_caps_a_fall_and_a_negative_baseline_alike(self):
+        rule = replace(PLAIN_RULE, adjustment_cap_share=0.2, floor_at_zero=False)
+        falling = fleet_history(adjustment_metered_kwh=np.full((1, 6), 15.0))
+        exporting = fleet_history(event_kwh=np.full((1, 10, 4), -10.0))
+
+        np.testing.assert_array_equal(event_baseline(falling, rule).baseline_kwh, np.full((1, 4), 33.6))
+        np.testing.assert_array_equal(event_baseline(exporting, rule).baseline_kwh, np.full((1, 4), -8.0))
+
     def test_floors_at_zero_only_where_the_rule_says_so(self):
         history = fleet_history(event_kwh=np.full((1, 10, 4), 2.0), adjustment_metered_kwh=np.full((1, 6), 25.0))
 
@@ -187,6 +195,14 @@ class TestEventBaseline:
         assert floored.is_floored.all()
         np.testing.assert_array_equal(signed.baseline_kwh, np.full((1, 4), -3.0))
         assert not signed.is_floored.any()
+
+    def test_does_not_call_a_baseline_of_exactly_zero_floored(self):
+        history = fleet_history(event_kwh=np.full((1, 10, 4), 5.0), adjustment_metered_kwh=np.full((1, 6), 25.0))
+
+        found = event_baseline(history, BaselineRule())
+
+        np.testing.assert_array_equal(found.baseline_kwh, np.zeros((1, 4)))
+        assert not found.is_floored.any()
 
     def test_takes_an_adjusted_window_at_its_word(self):
         """Forum case: 1.0 kW expected all day, 0.5 kW before and in the event. Nothing was delivered."""

@@ -13,7 +13,9 @@ class TestNearestQuanta:
         np.testing.assert_array_equal(nearest_quanta(np.array([0.5, -0.5, 1.5, 2.4, -2.6])), [1, -1, 2, 2, -3])
 
     def test_takes_float_noise_below_a_half_for_the_half(self):
-        assert nearest_quanta(np.array([7 / 6 + 1 / 3]))[0] == 2  # 1.5 less one unit in the last place
+        a_hair_below = np.nextafter(1.5, 0.0)
+
+        np.testing.assert_array_equal(nearest_quanta(np.array([a_hair_below, -a_hair_below, 1.499])), [2, -2, 1])
 
     def test_keeps_missing_reads_and_knows_no_minus_zero(self):
         found = nearest_quanta(np.array([np.nan, -0.2]))

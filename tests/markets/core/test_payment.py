@@ -173,7 +173,7 @@ class TestAvailabilityPaymentGbp:
     def test_ignores_outages_outside_the_window_and_counts_overlaps_once(self):
         payment_gbp = availability_payment_gbp(
             accepted_mw=Decimal(1),
-            windows=[hours(2), hours(1)],
+            windows=[hours(2), hours(1), hours(0.5, starts_at=datetime(2026, 1, 15, 17, 30, tzinfo=UTC))],
             price_gbp_per_mw_h=Decimal(10),
             unavailable=[hours(4, starts_at=datetime(2026, 1, 15, 19, tzinfo=UTC))],
         )

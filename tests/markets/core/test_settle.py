@@ -62,8 +62,12 @@ class TestSettle:
     def test_never_pays_over_delivery(self):
         inputs = fleet_inputs(metered_kwh=(5.0, 5.0, 5.0, 5.0))
 
-        assert settle(inputs).units[0].delivered_kwh == Decimal(160)
-        assert paid(inputs) == Decimal("42.00")
+        (unit,) = settle(inputs).units
+
+        assert (unit.delivered_kwh, unit.counted_delivered_kwh) == (Decimal(160), Decimal(140))
+        assert unit.payment_gbp == Decimal("42.00")
+        for cap in ("event", "interval"):
+            assert paid(replace(inputs, performance_rule=PerformanceRule(pays_on="delivered", cap=cap))) == 42
 
     @pytest.mark.parametrize(
         ("missing", "share", "expected"),
@@ -86,6 +90,13 @@ class TestSettle:
 
         assert one_bad.counted_delivered_kwh == Decimal(89)
         assert (all_bad.counted_delivered_kwh, all_bad.payment_gbp) == (Decimal(-60), 0)
+
+    def test_counts_a_negative_half_hour_in_full_under_an_interval_cap(self):
+        metered_kwh = (5.0, 5.0, 5.0, 55.0)  # 40, 40 and 40 capped at 35, then 10 the wrong way
+
+        (unit,) = settle(fleet_inputs(metered_kwh=metered_kwh, rule=PerformanceRule(cap="interval"))).units
+
+        assert unit.counted_delivered_kwh == Decimal(95)
 
     def test_voids_a_line_without_instruction(self):
         result = settle(fleet_inputs(instructed_kw=np.zeros((1, 4))))
