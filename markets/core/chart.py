@@ -1,0 +1,230 @@
+"""Geometry of the day chart: kW against local time, drawn as steps because every value is a half-hour's mean.
+
+Nothing here knows SVG or colours: a template puts classes on the paths.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+
+from aggregator.core.errors import FlexError
+from aggregator.core.timegrid import LONDON, TimeGrid
+from aggregator.core.types import FloatArray
+
+WIDTH, HEIGHT = 960.0, 400.0
+LEFT, RIGHT, TOP, BOTTOM = 66.0, 14.0, 30.0, 56.0
+LABEL_HOURS = 3
+N_TICK = 5
+STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+class InvalidChart(FlexError):
+    code = "chart.invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The plot box in drawing units (x right, y down) and the kW its edges stand for."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    low_kw: float
+    high_kw: float
+    n_period: int
+
+    def x(self, boundary: FloatArray) -> FloatArray:
+        """Place period boundaries, 0 to ``n_period``."""
+        placed: FloatArray = self.left + np.asarray(boundary, dtype=np.float64) / self.n_period * self.width
+        return placed
+
+    def y(self, power_kw: FloatArray) -> FloatArray:
+        """Place powers between ``low_kw`` (bottom) and ``high_kw`` (top)."""
+        share = (np.asarray(power_kw, dtype=np.float64) - self.low_kw) / (self.high_kw - self.low_kw)
+        placed: FloatArray = self.top + (1.0 - share) * self.height
+        return placed
+
+    @property
+    def right(self) -> float:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.top + self.height
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """One curve: ``power_kw`` (n_period,), not finite where there is no value."""
+
+    key: str
+    label: str
+    power_kw: FloatArray
+    is_area: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    key: str
+    label: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class YTick:
+    y: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class XTick:
+    """``anchor`` is where the label stands against ``x``: start, middle or end."""
+
+    x: float
+    label: str
+    anchor: str = "middle"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Everything a template needs to draw one day.
+
+    Attributes:
+        hours: labels of whole local hours.
+        clock_change: on a clock-change day the hour before and after it, with their zones.
+        days: a label where each local date begins; the first at the left edge.
+        zero_y: where 0 kW lies.
+    """
+
+    width: float
+    height: float
+    frame: Frame
+    lines: tuple[Line, ...]
+    powers: tuple[YTick, ...]
+    hours: tuple[XTick, ...]
+    clock_change: tuple[XTick, ...]
+    days: tuple[XTick, ...]
+    zero_y: float
+
+
+def draw_chart(grid: TimeGrid, series: tuple[Series, ...]) -> Chart:
+    """Lay out ``series`` over ``grid`` with kW and local-time axes.
+
+    Raises:
+        InvalidChart: a curve whose length is not the grid's.
+    """
+    for curve in series:
+        if curve.power_kw.shape != (grid.n_period,):
+            raise InvalidChart(
+                f"{curve.key} needs {grid.n_period} values, found shape {curve.power_kw.shape}", key=curve.key
+            )
+    powers_kw = nice_ticks(*_range_kw(series))
+    frame = Frame(
+        left=LEFT,
+        top=TOP,
+        width=WIDTH - LEFT - RIGHT,
+        height=HEIGHT - TOP - BOTTOM,
+        low_kw=float(powers_kw[0]),
+        high_kw=float(powers_kw[-1]),
+        n_period=grid.n_period,
+    )
+    return Chart(
+        width=WIDTH,
+        height=HEIGHT,
+        frame=frame,
+        lines=tuple(Line(curve.key, curve.label, _path(curve, frame)) for curve in series),
+        powers=_power_ticks(powers_kw, frame),
+        hours=_hour_ticks(grid, frame),
+        clock_change=_clock_change_ticks(grid, frame),
+        days=_day_ticks(grid, frame),
+        zero_y=round(float(frame.y(np.zeros(1))[0]), 2),
+    )
+
+
+def nice_ticks(low: float, high: float, n_tick: int = N_TICK) -> FloatArray:
+    """Round values that enclose ``[low, high]``, about ``n_tick`` steps of 1, 2, 2.5 or 5 times a power of ten."""
+    span = high - low if high > low else 1.0
+    magnitude = 10.0 ** np.floor(np.log10(span / n_tick))
+    step = next(size * magnitude for size in STEPS if size * magnitude >= span / n_tick * (1 - 1e-9))
+    first, last = np.floor(low / step + 1e-9), np.ceil((low + span) / step - 1e-9)
+    ticks: FloatArray = np.arange(first, last + 1) * step
+    return ticks
+
+
+def step_runs(power_kw: FloatArray, frame: Frame) -> Iterator[FloatArray]:
+    """Corner points (n_point, 2) of each unbroken run of finite values: two a period, at its start and end."""
+    finite = np.isfinite(power_kw)
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], finite, [False]))))
+    for start, end in edges.reshape(-1, 2):
+        boundaries = np.repeat(np.arange(start, end + 1), 2)[1:-1]
+        yield np.column_stack((frame.x(boundaries), frame.y(np.repeat(power_kw[start:end], 2))))
+
+
+def _path(curve: Series, frame: Frame) -> str:
+    zero_y = float(frame.y(np.zeros(1))[0])
+    pieces = []
+    for points in step_runs(curve.power_kw, frame):
+        corners = " L".join(f"{x:.2f} {y:.2f}" for x, y in points)
+        down = f" L{points[-1, 0]:.2f} {zero_y:.2f} L{points[0, 0]:.2f} {zero_y:.2f} Z" if curve.is_area else ""
+        pieces.append(f"M{corners}{down}")
+    return " ".join(pieces)
+
+
+def _range_kw(series: tuple[Series, ...]) -> tuple[float, float]:
+    """Lowest and highest power shown; zero is always in the picture."""
+    values = np.concatenate([np.zeros(1), *(curve.power_kw for curve in series)])
+    values = values[np.isfinite(values)]
+    return float(values.min()), float(values.max())
+
+
+def _power_ticks(powers_kw: FloatArray, frame: Frame) -> tuple[YTick, ...]:
+    step = float(powers_kw[1] - powers_kw[0])
+    n_decimal = next((n for n in range(6) if abs(step * 10**n - round(step * 10**n)) < 1e-6), 6)
+    places = frame.y(powers_kw)
+    return tuple(
+        YTick(round(float(y), 2), f"{power_kw + 0.0:.{n_decimal}f}")
+        for power_kw, y in zip(powers_kw, places, strict=True)
+    )
+
+
+def _x_at(frame: Frame, boundary: int) -> float:
+    return round(float(frame.x(np.array([boundary]))[0]), 2)
+
+
+def _hour_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:
+    """Label every third local hour, the grid's end included."""
+    ticks = []
+    for boundary, at in enumerate([*grid.starts(), grid.ends_at]):
+        local = at.astimezone(LONDON)
+        if local.hour % LABEL_HOURS == 0 and local.minute == 0:
+            ticks.append(XTick(_x_at(frame, boundary), f"{local:%H:%M}"))
+    return tuple(ticks)
+
+
+def _clock_change_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:
+    """Label the hour before and the hour after a clock change: ``01:00 BST`` and ``01:00 GMT``, in spring a gap."""
+    starts = grid.starts()
+    ticks: list[XTick] = []
+    for boundary in range(1, grid.n_period):
+        before, after = starts[boundary - 1].astimezone(LONDON), starts[boundary].astimezone(LONDON)
+        if before.utcoffset() == after.utcoffset():
+            continue
+        hour_before = (starts[boundary] - timedelta(hours=1)).astimezone(LONDON)
+        back = round(60 / grid.period_minutes)
+        ticks.append(XTick(_x_at(frame, max(boundary - back, 0)), f"{hour_before:%H:%M %Z}", "end"))
+        ticks.append(XTick(_x_at(frame, boundary), f"{after:%H:%M %Z}", "start"))
+    return tuple(ticks)
+
+
+def _day_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:
+    days = [start.astimezone(LONDON).date() for start in grid.starts()]
+    first = [boundary for boundary in range(grid.n_period) if boundary == 0 or days[boundary] != days[boundary - 1]]
+    return tuple(XTick(_x_at(frame, boundary), _day_label(grid, boundary), "start") for boundary in first)
+
+
+def _day_label(grid: TimeGrid, boundary: int) -> str:
+    local = grid.starts()[boundary].astimezone(LONDON)
+    return f"{local:%a} {local.day} {local:%b %Y}"

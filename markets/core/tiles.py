@@ -1,0 +1,90 @@
+"""The figures a person checks a cycle by, each with its unit, and a mark where one needs attention."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markets.core.display import NO_VALUE, number
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """``alert`` is a word for what is wrong, empty when nothing is."""
+
+    label: str
+    value: str
+    unit: str = ""
+    alert: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TileGroup:
+    name: str
+    tiles: tuple[Tile, ...]
+
+
+def cycle_tiles(summary: Mapping[str, object], *, are_ev_figures_shown: bool = True) -> tuple[TileGroup, ...]:
+    """Lay out a cycle's summary.
+
+    Args:
+        summary: figures by name with units in their names; a missing one shows as a dash.
+        are_ev_figures_shown: False hides what is about EVs only, where too few EVSEs stand behind it.
+    """
+    ev = summary if are_ev_figures_shown else {}
+    return (
+        TileGroup(
+            "Fleet and energy",
+            (
+                Tile("EVSEs", number(summary.get("n_evse"), 0)),
+                Tile("Sessions forecast", number(ev.get("n_session_forecast"), 0)),
+                Tile("Energy planned", number(ev.get("energy_planned_kwh")), "kWh"),
+                Tile("Energy asked", number(ev.get("energy_asked_kwh")), "kWh"),
+                Tile("Energy delivered", number(ev.get("energy_delivered_kwh")), "kWh"),
+                Tile("Energy unserved", number(ev.get("energy_unserved_kwh")), "kWh"),
+                Tile("Overrides", number(ev.get("n_override"), 0)),
+                Tile("No-shows", number(ev.get("n_no_show"), 0)),
+            ),
+        ),
+        TileGroup(
+            "Peak and cost",
+            (
+                Tile("Peak without dispatch", number(ev.get("peak_uncontrolled_kw")), "kW"),
+                Tile("Peak planned", number(ev.get("peak_planned_kw")), "kW"),
+                Tile("Peak metered", number(ev.get("peak_metered_kw")), "kW"),
+                Tile("Cost without dispatch", number(ev.get("cost_uncontrolled_gbp"), 2), "GBP"),
+                Tile("Cost metered", number(ev.get("cost_metered_gbp"), 2), "GBP"),
+            ),
+        ),
+        TileGroup("Plan", _plan_tiles(summary)),
+        TileGroup(
+            "Market",
+            (
+                Tile("Instructed", number(ev.get("instructed_kwh")), "kWh"),
+                Tile("Delivered volume", number(ev.get("delivered_volume_kwh")), "kWh"),
+                Tile("Payment", number(ev.get("payment_gbp"), 2), "GBP"),
+            ),
+        ),
+    )
+
+
+def _plan_tiles(summary: Mapping[str, object]) -> tuple[Tile, ...]:
+    shortfall, violation, rung = (summary.get(key) for key in ("shortfall_kwh", "max_violation_kw", "rung"))
+    return (
+        Tile("Shortfall", number(shortfall), "kWh", "request not met" if _exceeds(shortfall, 0.05) else ""),
+        Tile("Limit exceeded by", number(violation, 3), "kW", "limit broken" if _exceeds(violation, 1e-6) else ""),
+        Tile("Plan cost", number(summary.get("cost_gbp"), 2), "GBP"),
+        Tile("Lower bound", number(summary.get("lower_bound_gbp"), 2), "GBP"),
+        Tile("Gap", number(_percent(summary.get("gap")), 3), "%"),
+        Tile(
+            "Proof",
+            rung if isinstance(rung, str) else NO_VALUE,
+            alert="not certified" if isinstance(rung, str) and rung != "certified" else "",
+        ),
+    )
+
+
+def _exceeds(value: object, threshold: float) -> bool:
+    return isinstance(value, int | float) and value > threshold
+
+
+def _percent(share: object) -> object:
+    return share * 100 if isinstance(share, int | float) else share

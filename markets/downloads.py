@@ -1,0 +1,56 @@
+"""Files people take away: the bytes as published, never made again."""
+
+import hashlib
+import re
+
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.cache import get_conditional_response
+from django.views import View
+
+from aggregator.core.errors import FlexError
+from aggregator.queries import memberships_of
+from markets.models import Statement
+from markets.queries import statements_seen_by
+
+
+class StatementAltered(FlexError):
+    code = "markets.statement_altered"
+
+
+class StatementDownload(LoginRequiredMixin, View):
+    """One statement as CSV, for whoever acts for an organisation that may read it; for anybody else it is not there."""
+
+    http_method_names = ["get", "head", "options"]
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        statement = self._readable(request, pk)
+        content = bytes(statement.content)
+        if hashlib.sha256(content).hexdigest() != statement.sha256:
+            raise StatementAltered(f"statement {pk} is not what was published", statement=pk)
+        response = HttpResponse(content, content_type="text/csv; charset=utf-8")
+        response.headers["Content-Disposition"] = f'attachment; filename="{file_name(statement)}"'
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Cache-Control"] = "private, no-cache"
+        etag = f'"{statement.sha256}"'
+        response.headers["ETag"] = etag
+        return get_conditional_response(request, etag=etag, response=response) or response
+
+    def _readable(self, request: HttpRequest, pk: int) -> Statement:
+        for membership in memberships_of(request.user):
+            found = (
+                statements_seen_by(membership.organisation)
+                .select_related("settlement_run__event__signal", "organisation")
+                .filter(pk=pk)
+                .first()
+            )
+            if found is not None:
+                return found
+        raise Http404("There is no such statement, or it is not yours to read.")
+
+
+def file_name(statement: Statement) -> str:
+    """Name a statement's file from what it states, in characters every file system takes."""
+    run = statement.settlement_run
+    name = f"statement_{run.event.signal.reference}_{statement.organisation.code}_v{run.version}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name) + ".csv"
