@@ -26,6 +26,9 @@ def load_measured_demand(*, area: NetworkArea, first_day: date, last_day: date, 
     is_monitor = np.array([meter[2] == Meter.Kind.FEEDER for meter in meters], dtype=np.bool_)
     energy = load_energy_kwh(meter_pks=pks, first_day=first_day, last_day=last_day, as_of=as_of)
     power_kw = energy.energy_kwh * PERIODS_AN_HOUR
+    # A meter that never read tells nothing; its customer is among those its node counts.
+    is_read = np.isfinite(power_kw).any(axis=(1, 2))
+    power_kw, node, is_monitor = power_kw[is_read], node[is_read], is_monitor[is_read]
     return MeasuredDemand(
         first_day=first_day,
         customer_kw=power_kw[~is_monitor],

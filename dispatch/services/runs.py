@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
 import numpy as np
-from aggregator.arrays.prices import load_carbon_gco2_per_kwh, load_prices_gbp_per_kwh
 from django.db import transaction
 
 from aggregator.arrays.background import load_measured_demand
@@ -15,6 +14,7 @@ from aggregator.arrays.findings import store_findings
 from aggregator.arrays.fleet import load_fleet
 from aggregator.arrays.forecasts import load_forecast_sessions
 from aggregator.arrays.network import find_node, load_area
+from aggregator.arrays.prices import find_tariff, load_carbon_gco2_per_kwh, load_prices_gbp_per_kwh
 from aggregator.core.background import forecast_background
 from aggregator.core.behaviour import Behaviour
 from aggregator.core.digest import digest
@@ -22,6 +22,7 @@ from aggregator.core.diversity import override_reserve_kw
 from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
 from aggregator.core.fleet import Fleet, ForecastSessions
+from aggregator.core.gap_fill import PeriodValues
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
 from aggregator.core.types import FloatArray
@@ -70,7 +71,7 @@ def run_dispatch(
     is stored, so the last run stays in force.
 
     Raises:
-        UnknownTariff, MissingPrices: no prices for the day were known at ``as_of``.
+        UnknownTariff, NothingToFillFrom: no such tariff, or no price of it was known at ``as_of``.
         CheckFailed: a bug; the plan broke a limit.
     """
     parameters = parameters or RunParameters()
@@ -148,19 +149,26 @@ def load_facts(
     sessions = load_forecast_sessions(forecast=forecast)
     background_kw, background_notes = _background(area, grid, as_of, parameters)
     reserve_kw = _reserve(area, fleet, sessions, grid, parameters, min_probability(forecast))
-    price, price_notes = load_prices_gbp_per_kwh(tariff_code=tariff_code, grid=grid, as_of=as_of)
-    carbon, carbon_notes = load_carbon_gco2_per_kwh(grid=grid, as_of=as_of)
+    price = load_prices_gbp_per_kwh(tariff=find_tariff(tariff_code), grid=grid, as_of=as_of)
+    carbon = _carbon(grid, as_of, parameters)
     return RunFacts(
         grid=grid,
         area=area,
         fleet=fleet,
         sessions=sessions,
         held_back=HeldBack(background_kw, reserve_kw),
-        price_gbp_per_kwh=price,
-        carbon_gco2_per_kwh=carbon,
+        price_gbp_per_kwh=price.values,
+        carbon_gco2_per_kwh=carbon.values,
         signals=load_signals(area=area, grid=grid, as_of=as_of),
-        findings=(*background_notes, *price_notes, *(carbon_notes if parameters.carbon_gbp_per_tonne else ())),
+        findings=(*background_notes, *price.findings, *carbon.findings),
     )
+
+
+def _carbon(grid: TimeGrid, as_of: datetime, parameters: RunParameters) -> PeriodValues:
+    """Carbon intensity where a run gives it a weight; without one nothing needs to be known of it."""
+    if parameters.carbon_gbp_per_tonne == 0:
+        return PeriodValues(np.zeros(grid.n_period), np.zeros(grid.n_period, dtype=np.bool_), ())
+    return load_carbon_gco2_per_kwh(grid=grid, as_of=as_of)
 
 
 def min_probability(forecast: AvailabilityForecast) -> float:

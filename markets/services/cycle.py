@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 import numpy as np
-from aggregator.arrays.prices import load_prices_gbp_per_kwh
 from django.db import transaction
 
 from aggregator.arrays.findings import store_findings
 from aggregator.arrays.forecasts import count_forecast_sessions
 from aggregator.arrays.network import find_node
+from aggregator.arrays.prices import find_tariff, load_prices_gbp_per_kwh
 from aggregator.core.availability import PlanningRule
 from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
@@ -182,7 +182,8 @@ def _summary(cycle: CycleRun, order: CycleOrder, parts: _Parts, curves: DayCurve
     run, grid = parts.run, parts.delivered.grid
     figures = load_run_figures(run=run, area=parts.delivered.area)
     totals = load_totals(settlements=parts.settlements)
-    price, _ = load_prices_gbp_per_kwh(tariff_code=order.tariff_code, grid=grid, as_of=order.as_of)
+    tariff = find_tariff(order.tariff_code)
+    price = load_prices_gbp_per_kwh(tariff=tariff, grid=grid, as_of=order.as_of).values
     return {
         "n_session_forecast": count_forecast_sessions(forecast=parts.forecast),
         **_delivery_figures(parts.delivered),

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from aggregator.arrays.forecasts import count_forecast_sessions
-from aggregator.management.arguments import day_argument, instant_argument
+from aggregator.management.options import aware_time, day
 from aggregator.services.forecasts import forecast_area
 
 
@@ -15,8 +15,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--area", required=True, help="code of a network node; everything below it is forecast")
-        parser.add_argument("--date", required=True, type=day_argument)
-        parser.add_argument("--as-of", required=True, type=instant_argument)
+        parser.add_argument("--date", required=True, type=day)
+        parser.add_argument("--as-of", required=True, type=aware_time)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         forecast = forecast_area(area_code=options["area"], day=options["date"], as_of=options["as_of"])

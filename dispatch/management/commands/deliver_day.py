@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 from django.utils import timezone
 
-from aggregator.management.arguments import day_argument
+from aggregator.management.options import day
 from dispatch.services.delivery import deliver_day
 from dispatch.services.runs import run_in_force
 
@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--area", required=True)
-        parser.add_argument("--date", required=True, type=day_argument)
+        parser.add_argument("--date", required=True, type=day)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         run = run_in_force(area_code=options["area"], day=options["date"])

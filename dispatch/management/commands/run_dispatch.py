@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from aggregator.management.arguments import day_argument, instant_argument
+from aggregator.management.options import aware_time, day
 from dispatch.services.runs import newest_forecast, run_dispatch
 
 
@@ -14,8 +14,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--area", required=True)
-        parser.add_argument("--date", required=True, type=day_argument)
-        parser.add_argument("--as-of", required=True, type=instant_argument)
+        parser.add_argument("--date", required=True, type=day)
+        parser.add_argument("--as-of", required=True, type=aware_time)
         parser.add_argument("--tariff", required=True)
 
     def handle(self, *_args: Any, **options: Any) -> None:

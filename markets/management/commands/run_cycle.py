@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from aggregator.management.arguments import day_argument, instant_argument
+from aggregator.management.options import aware_time, day
 from aggregator.services.jobs import enqueue
 from aggregator.services.wake import wake
 from markets.core.demo_calendar import CHARGING_DAY
@@ -26,9 +26,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--demo", action="store_true", help="the demo's area, day and tariff")
         parser.add_argument("--area", help="code of a network node; every fleet below it takes part")
-        parser.add_argument("--date", type=day_argument)
+        parser.add_argument("--date", type=day)
         parser.add_argument("--tariff")
-        parser.add_argument("--as-of", type=instant_argument, help="what was known; 18:00 London the day before if not")
+        parser.add_argument("--as-of", type=aware_time, help="what was known; 18:00 London the day before if not")
         parser.add_argument("--as-job", action="store_true", help="leave it to the workers")
 
     def handle(self, *_args: Any, **options: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from aggregator.management.arguments import instant_argument
+from aggregator.management.options import aware_time
 from markets.arrays.statements import load_totals
 from markets.services.events import find_event
 from markets.services.settlement import newest_instructed_run, settle_event
@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("reference", help="reference of the request")
-        parser.add_argument("--as-of", required=True, type=instant_argument)
+        parser.add_argument("--as-of", required=True, type=aware_time)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         event = find_event(reference=options["reference"])
