@@ -281,6 +281,14 @@ class TestFence:
             self.CHANGES[change](job, later(2))
         assert Job.objects.values().get() == before
 
+    def test_refuses_a_late_worker_after_the_attempts_were_reset_by_hand(self):
+        queued()
+        stale = leased()
+        Job.objects.update(state="queued", attempts=0)
+        assert leased(worker="second").attempts == stale.attempts
+        with pytest.raises(jobs.LeaseLost):
+            jobs.finish(job=stale, outcome={"by": "first"}, now=later(1))
+
     def test_accepts_a_late_finish_while_nobody_took_over(self):
         queued()
         jobs.finish(job=leased(), outcome={"n": 1}, now=later(LEASE_S + 100))
