@@ -38,7 +38,7 @@ class RunParameters:
         background_quantile: of past demand held against the rating.
         background_days: days of past demand looked at.
         override_alpha: accepted chance that more consumers override at once than the reserve holds back for.
-        spare_price_quantile: unused headroom is offered in the periods up to this quantile of price.
+        spare_price_share: unused headroom is offered in this cheapest share of the day (``spare.open_periods``).
         gap: certified gap asked of the solver.
         time_limit_s: of the solve.
         method: of ``dispatch.core.solve``.
@@ -50,7 +50,7 @@ class RunParameters:
     background_quantile: float = 0.95
     background_days: int = 56
     override_alpha: float = 0.01
-    spare_price_quantile: float = 0.5
+    spare_price_share: float = 0.5
     gap: float = 1e-4
     time_limit_s: float = 60.0
     method: str = "auto"
@@ -60,7 +60,7 @@ class RunParameters:
             value = getattr(self, name)
             if not 0 <= value <= 1e6:
                 raise InvalidRunParameters(f"{name} is {value}, expected 0 to 1,000,000", field=name, value=value)
-        for name in ("background_quantile", "override_alpha", "spare_price_quantile"):
+        for name in ("background_quantile", "override_alpha", "spare_price_share"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise InvalidRunParameters(f"{name} is {value}, expected between 0 and 1", field=name, value=value)

@@ -74,9 +74,15 @@ def node_links(problem: DispatchProblem) -> NodeLinks:
     return NodeLinks(node, share, problem.n_node)
 
 
-def open_periods(price_gbp_per_kwh: FloatArray, requests: tuple[FlexRequest, ...], *, quantile: float) -> BoolArray:
-    """(n_period,) the cheaper part of the day, outside every request's window."""
-    is_open: BoolArray = price_gbp_per_kwh <= np.quantile(price_gbp_per_kwh, quantile)
+def open_periods(price_gbp_per_kwh: FloatArray, requests: tuple[FlexRequest, ...], *, share: float) -> BoolArray:
+    """(n_period,) the cheap part of the day, outside every request's window.
+
+    Cheap is both among the ``share`` of periods with the lowest prices and in the lower ``share`` of the price range:
+    under two prices only the lower one is, under a flat price every period.
+    """
+    low, high = float(price_gbp_per_kwh.min()), float(price_gbp_per_kwh.max())
+    threshold = min(float(np.quantile(price_gbp_per_kwh, share)), low + share * (high - low))
+    is_open: BoolArray = price_gbp_per_kwh <= threshold
     for request in requests:
         is_open[request.start : request.end] = False
     return is_open

@@ -256,7 +256,7 @@ def _with_spare(facts: RunFacts, assembled: Assembled, plan: DispatchPlan, param
         fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
         planned_a,
         is_open=open_periods(
-            assembled.problem.price_gbp_per_kwh[0], assembled.problem.requests, quantile=parameters.spare_price_quantile
+            assembled.problem.price_gbp_per_kwh[0], assembled.problem.requests, share=parameters.spare_price_share
         ),
         order=np.roll(np.arange(facts.fleet.n_evse), -day),
     )

@@ -182,7 +182,7 @@ class TestRealDay:
     def test_reports_peak_and_cost_with_and_without_dispatch(self, walk: Walk, capsys):
         figures = walk.cycle.summary
         with capsys.disabled():
-            print("\nreal day:", {key: value for key, value in sorted(figures.items())})  # noqa: T201
+            print("\nreal day:", dict(sorted(figures.items())))  # noqa: T201
 
         assert figures["cost_metered_gbp"] < figures["cost_uncontrolled_gbp"]
         assert figures["tightest_peak_metered_kw"] < figures["tightest_peak_uncontrolled_kw"]
