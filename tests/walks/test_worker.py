@@ -95,7 +95,7 @@ def start(transactional_db, tmp_path) -> Iterator[Callable[..., Worker]]:
 
 @pytest.fixture
 def broker(settings) -> Iterator[str]:
-    """Claim an empty database of the Redis at 127.0.0.1, and leave it empty; ask for it in the settings."""
+    """Claim an empty database of the Redis at 127.0.0.1 and leave it empty: ask for it before the workers."""
     try:
         redis.Redis.from_url(REDIS, socket_connect_timeout=5).ping()
     except redis.ConnectionError as error:
@@ -112,7 +112,7 @@ def broker(settings) -> Iterator[str]:
 
 
 @pytest.fixture
-def start_celery(start, broker, tmp_path) -> Callable[..., Worker]:
+def start_celery(broker, start) -> Callable[..., Worker]:
     def start_one(name: str, *options: str) -> Worker:
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
         command = ("-m", "celery", "-A", "flex", "worker", "-n", name, "--concurrency", "1", "-l", "INFO", *quiet)
