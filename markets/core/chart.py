@@ -13,8 +13,9 @@ from aggregator.core.errors import FlexError
 from aggregator.core.timegrid import LONDON, TimeGrid
 from aggregator.core.types import FloatArray
 
-WIDTH, HEIGHT = 960.0, 400.0
-LEFT, RIGHT, TOP, BOTTOM = 66.0, 14.0, 30.0, 56.0
+LEFT, TOP, RIGHT = 54.0, 30.0, 26.0
+PLOT_WIDTH, PLOT_HEIGHT = 880.0, 314.0
+HOURS_BELOW, CLOCK_CHANGE_BELOW = 34.0, 56.0
 LABEL_HOURS = 3
 N_TICK = 5
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -125,20 +126,21 @@ def draw_chart(grid: TimeGrid, series: tuple[Series, ...]) -> Chart:
     frame = Frame(
         left=LEFT,
         top=TOP,
-        width=WIDTH - LEFT - RIGHT,
-        height=HEIGHT - TOP - BOTTOM,
+        width=PLOT_WIDTH,
+        height=PLOT_HEIGHT,
         low_kw=float(powers_kw[0]),
         high_kw=float(powers_kw[-1]),
         n_period=grid.n_period,
     )
+    clock_change = _clock_change_ticks(grid, frame)
     return Chart(
-        width=WIDTH,
-        height=HEIGHT,
+        width=LEFT + PLOT_WIDTH + RIGHT,
+        height=TOP + PLOT_HEIGHT + (CLOCK_CHANGE_BELOW if clock_change else HOURS_BELOW),
         frame=frame,
         lines=tuple(Line(curve.key, curve.label, _path(curve, frame)) for curve in series),
         powers=_power_ticks(powers_kw, frame),
         hours=_hour_ticks(grid, frame),
-        clock_change=_clock_change_ticks(grid, frame),
+        clock_change=clock_change,
         days=_day_ticks(grid, frame),
         zero_y=round(float(frame.y(np.zeros(1))[0]), 2),
     )

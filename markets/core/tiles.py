@@ -58,8 +58,8 @@ def cycle_tiles(summary: Mapping[str, object], *, are_ev_figures_shown: bool = T
         TileGroup(
             "Market",
             (
-                Tile("Instructed", number(ev.get("instructed_kwh")), "kWh"),
-                Tile("Delivered volume", number(ev.get("delivered_volume_kwh")), "kWh"),
+                Tile("Instructed", number(ev.get("instructed_kwh"), 2), "kWh"),
+                Tile("Delivered volume", number(ev.get("delivered_volume_kwh"), 2), "kWh"),
                 Tile("Payment", number(ev.get("payment_gbp"), 2), "GBP"),
             ),
         ),

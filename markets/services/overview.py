@@ -13,6 +13,7 @@ from markets.queries import StatementRow, cycles_seen_by, statement_rows
 from markets.services.overview_fleet import fleet_view
 from markets.services.overview_network import network_view
 
+WORST_FIRST = ("alarm", "warning", "info", "")
 STOPPED = "The cycle stopped before it was complete; the platform's operators see why."
 
 
@@ -70,8 +71,8 @@ def _statement(row: StatementRow) -> StatementLine:
         version=f"v{row.version} {row.run_type}",
         as_of=stamp(row.as_of),
         is_superseded=row.is_superseded,
-        instructed_kwh=number(row.instructed_kwh),
-        delivered_kwh=number(row.delivered_kwh),
+        instructed_kwh=number(row.instructed_kwh, 2),
+        delivered_kwh=number(row.delivered_kwh, 2),
         performance_factor=number(row.performance_factor, 3),
         payment_gbp=number(row.payment_gbp, 2),
         sha256=row.sha256,
@@ -82,4 +83,5 @@ def _findings(cycle: CycleRun, organisation: Organisation, *, is_fleet: bool) ->
     sources = finding_sources(cycle=cycle, settlements=list(cycle.settlement_runs.order_by("pk")))
     severity = worst_severity_by_code(sources)
     counts = findings_by_code(organisation, sources) if is_fleet else dict(cycle.summary.get("findings") or {})
-    return [FindingCount(code, severity.get(code, ""), n) for code, n in sorted(counts.items())]
+    found = [FindingCount(code, severity.get(code, ""), n) for code, n in sorted(counts.items())]
+    return sorted(found, key=lambda finding: WORST_FIRST.index(finding.severity))

@@ -93,7 +93,7 @@ def _market_tiles(statements: Sequence[StatementRow]) -> tuple[Tile, ...]:
     if not valid:
         return (Tile("Instructed", number(None), "kWh"), Tile("Payment", number(None), "GBP"))
     return (
-        Tile("Instructed", number(sum((row.instructed_kwh for row in valid), Decimal(0))), "kWh"),
-        Tile("Delivered volume", number(sum((row.delivered_kwh for row in valid), Decimal(0))), "kWh"),
+        Tile("Instructed", number(sum((row.instructed_kwh for row in valid), Decimal(0)), 2), "kWh"),
+        Tile("Delivered volume", number(sum((row.delivered_kwh for row in valid), Decimal(0)), 2), "kWh"),
         Tile("Payment", number(sum((row.payment_gbp for row in valid), Decimal(0)), 2), "GBP"),
     )

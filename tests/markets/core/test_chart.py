@@ -131,35 +131,35 @@ class TestTimeAxis:
         chart = chart_of(PLAIN, np.ones(48))
 
         assert [(tick.label, tick.x) for tick in chart.hours] == [
-            ("12:00", 66.0),
-            ("15:00", 176.0),
-            ("18:00", 286.0),
-            ("21:00", 396.0),
-            ("00:00", 506.0),
-            ("03:00", 616.0),
-            ("06:00", 726.0),
-            ("09:00", 836.0),
-            ("12:00", 946.0),
+            ("12:00", 54.0),
+            ("15:00", 164.0),
+            ("18:00", 274.0),
+            ("21:00", 384.0),
+            ("00:00", 494.0),
+            ("03:00", 604.0),
+            ("06:00", 714.0),
+            ("09:00", 824.0),
+            ("12:00", 934.0),
         ]
         assert chart.clock_change == ()
-        assert [(tick.label, tick.x) for tick in chart.days] == [("Wed 14 Jan 2026", 66.0), ("Thu 15 Jan 2026", 506.0)]
+        assert [(tick.label, tick.x) for tick in chart.days] == [("Wed 14 Jan 2026", 54.0), ("Thu 15 Jan 2026", 494.0)]
 
     def test_shows_the_skipped_hour_in_spring(self):
         chart = chart_of(SPRING, np.ones(46))
         per_hour = 880 / 23
 
         assert [(tick.label, tick.x, tick.anchor) for tick in chart.clock_change] == [
-            ("00:00 GMT", round(66 + 12 * per_hour, 2), "end"),
-            ("02:00 BST", round(66 + 13 * per_hour, 2), "start"),
+            ("00:00 GMT", round(54 + 12 * per_hour, 2), "end"),
+            ("02:00 BST", round(54 + 13 * per_hour, 2), "start"),
         ]
-        assert {tick.label: tick.x for tick in chart.hours}["03:00"] == round(66 + 14 * per_hour, 2)
+        assert {tick.label: tick.x for tick in chart.hours}["03:00"] == round(54 + 14 * per_hour, 2)
 
     def test_shows_the_repeated_hour_in_autumn(self):
         chart = chart_of(AUTUMN, np.ones(50))
         per_hour = 880 / 25
 
         assert [(tick.label, tick.x, tick.anchor) for tick in chart.clock_change] == [
-            ("01:00 BST", round(66 + 13 * per_hour, 2), "end"),
-            ("01:00 GMT", round(66 + 14 * per_hour, 2), "start"),
+            ("01:00 BST", round(54 + 13 * per_hour, 2), "end"),
+            ("01:00 GMT", round(54 + 14 * per_hour, 2), "start"),
         ]
-        assert {tick.label: tick.x for tick in chart.hours}["03:00"] == round(66 + 16 * per_hour, 2)
+        assert {tick.label: tick.x for tick in chart.hours}["03:00"] == round(54 + 16 * per_hour, 2)
