@@ -22,7 +22,6 @@ CSMSS = ("hearthside", "lanternway")
 FIRMWARES = (("hs-4.2.1", "hs-4.1.7"), ("lw-24.10", "lw-25.02"))
 # 16 A and 32 A at 230 V, on one phase and on three.
 SINGLE_16A_KW, SINGLE_32A_KW, THREE_16A_KW, THREE_32A_KW = 3.68, 7.36, 11.04, 22.08
-GSP_GROUP = "_F"
 
 
 @dataclass(frozen=True, slots=True)

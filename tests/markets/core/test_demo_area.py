@@ -4,7 +4,7 @@ import pytest
 from aggregator.core.intervals import to_datetime64
 from aggregator.core.timegrid import charging_day
 from aggregator.core.virtual_evse import uncontrolled_power_kw
-from aggregator.services.calendar import bank_holidays
+from aggregator.arrays.calendar import bank_holidays
 from markets.core.demo_area import EVENING_KW_PER_EVSE, demo_area
 from markets.core.demo_calendar import (
     AS_OF,
