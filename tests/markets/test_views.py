@@ -1,66 +1,17 @@
 import json
 from datetime import date
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from django.db import OperationalError, connection
-from django.test import Client
 
 from dispatch.models import RunNode, Setpoint
 from markets.models import CycleNode, CycleRun
-from tests.factories import make_dno, make_evse, make_organisation
-from tests.markets.builders import SUMMARY, Cycle, make_cycle, make_person, make_statement, settle_again
+from tests.factories import make_dno, make_evse
+from tests.markets.builders import SUMMARY, Cycle, make_cycle, make_person
+from tests.markets.site import Page, person, text_of
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
-PERSONS = ("dno", "market_operator", "platform", "auditor", "flexco", "voltway", "idle", "other_dno", "nobody")
-
-
-class Page(HTMLParser):
-    """What a test asks of a page: tags with attributes, and rows of its tables as text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.rows: list[list[str]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "tr":
-            self.rows.append([])
-        elif tag in ("td", "th"):
-            self.rows[-1].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "table":
-            self.rows.append([])
-
-    def handle_data(self, data: str) -> None:
-        if self.rows and self.rows[-1]:
-            self.rows[-1][-1] += data.strip()
-
-
-def text_of(response) -> str:
-    return response.content.decode()
-
-
-def person(cycle: Cycle, name: str) -> Client:
-    """Log in one of PERSONS."""
-    organisations = {
-        "dno": lambda: (cycle.dno, "control_room_operator"),
-        "market_operator": lambda: (make_organisation("elx", "market_operator"), "market_operator"),
-        "platform": lambda: (make_organisation("headroom", "platform"), "platform_admin"),
-        "auditor": lambda: (make_organisation("headroom", "platform"), "auditor"),
-        "flexco": lambda: (cycle.dsrsps["flexco"], "operator"),
-        "voltway": lambda: (cycle.dsrsps["voltway"], "admin"),
-        "idle": lambda: (make_organisation("idle"), "operator"),
-        "other_dno": lambda: (make_dno("other-dno"), "control_room_supervisor"),
-        "nobody": lambda: (None, ""),
-    }
-    client = Client()
-    client.force_login(make_person(name, *organisations[name]()))
-    return client
 
 
 @pytest.fixture
@@ -292,6 +243,7 @@ class TestOverviewStates:
         page = text_of(client.get("/"))
 
         assert "no forecast &lt;known&gt;" in page
+        assert "Findings are counted once the cycle is complete." in page
         assert f"?cycle={done.pk}&amp;as=dno" in page
         assert "<dt>" not in page
         assert "Cycle done" in text_of(client.get(f"/?cycle={done.pk}"))
@@ -325,55 +277,6 @@ class TestOverviewStates:
 
         assert client.get("/?as=voltway").status_code == 403
         assert client.get("/?as=flexco").status_code == 200
-
-
-class TestStatementDownload:
-    @pytest.mark.parametrize("name", PERSONS)
-    @pytest.mark.parametrize("dsrsp", ["flexco", "voltway"])
-    def test_reaches_whom_it_concerns_and_is_not_there_for_others(self, cycle, name, dsrsp):
-        readers = {"dno", "market_operator", "platform", "auditor", dsrsp}
-        response = person(cycle, name).get(f"/statements/{cycle.statements[dsrsp].pk}.csv")
-
-        assert response.status_code == (200 if name in readers else 404)
-        assert (b"HDR" in response.content) == (name in readers)
-
-    def test_is_the_published_bytes_under_a_fixed_name(self, cycle):
-        statement = cycle.statements["flexco"]
-        response = person(cycle, "flexco").get(f"/statements/{statement.pk}.csv")
-
-        assert response.content == "HDR,1,flexco,£\nTRL,0\n".encode()
-        assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
-        name = f"statement_EVENING-{cycle.row.run_id}_flexco_v1.csv"
-        assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
-        assert response.headers["ETag"] == f'"{statement.sha256}"'
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-        assert response.headers["Cache-Control"] == "private, no-cache"
-
-    def test_is_not_sent_again_to_who_has_it(self, cycle):
-        statement = cycle.statements["flexco"]
-        client = person(cycle, "flexco")
-        response = client.get(f"/statements/{statement.pk}.csv", headers={"if-none-match": f'"{statement.sha256}"'})
-
-        assert (response.status_code, response.content) == (304, b"")
-
-    def test_refuses_what_is_not_what_was_published(self, cycle):
-        first = cycle.statements["flexco"].settlement_run
-        second = settle_again(first.event, cycle.row.run, cycle.grid, version=2, supersedes=first)
-        statement = make_statement(second, cycle.dsrsps["flexco"], sha256="0" * 64)
-        client = person(cycle, "flexco")
-        client.raise_request_exception = False
-
-        response = client.get(f"/statements/{statement.pk}.csv")
-
-        assert response.status_code == 500
-        assert b"The site has a fault" in response.content
-
-    @pytest.mark.parametrize("pk", ["0", "9" * 30])
-    def test_of_an_unknown_number_is_not_found(self, cycle, pk):
-        assert person(cycle, "platform").get(f"/statements/{pk}.csv").status_code == 404
-
-    def test_cannot_be_posted_to(self, cycle):
-        assert person(cycle, "dno").post(f"/statements/{cycle.statements['flexco'].pk}.csv").status_code == 405
 
 
 class TestContentSecurity:
