@@ -25,7 +25,7 @@ from markets.services.events import open_event
 from tests.walks import real_area
 from tests.walks.real_area import DAY, DNO, DSRSPS, LONDON, TARIFF
 
-pytestmark = [pytest.mark.real_data, pytest.mark.xdist_group("real_day")]
+pytestmark = [pytest.mark.django_db, pytest.mark.real_data, pytest.mark.xdist_group("real_day")]
 
 SUBSTATION = "ieee_european_lv-TR1"
 GRID = charging_day(DAY)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import psycopg
+import psycopg.conninfo
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
@@ -24,15 +24,17 @@ class Command(BaseCommand):
         self.stdout.write(f"database {connection.settings_dict['NAME']} is ready")
 
     def create_database(self) -> None:
-        owner = settings.DATABASE_OWNER
-        names = {"user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
-        login = {key: str(owner[name]) for key, name in names.items() if owner[name]}
-        with psycopg.connect(dbname="postgres", autocommit=True, **login) as session:
-            known = session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [owner["NAME"]]).fetchone()
+        name = settings.DATABASE_OWNER["NAME"]
+        maintenance = {**connection.get_connection_params(), "dbname": "postgres"}
+        with psycopg.connect(psycopg.conninfo.make_conninfo("", **_login(maintenance)), autocommit=True) as session:
+            known = session.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone()
             if known is None:
                 session.execute(
-                    sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(
-                        sql.Identifier(owner["NAME"])
-                    )
+                    sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'").format(sql.Identifier(name))
                 )
-                self.stdout.write(f"made database {owner['NAME']}")
+                self.stdout.write(f"made database {name}")
+
+
+def _login(parameters: dict[str, Any]) -> dict[str, Any]:
+    """What libpq understands of Django's connection parameters."""
+    return {key: value for key, value in parameters.items() if isinstance(value, str | int) and value != ""}
