@@ -104,12 +104,20 @@ class BoundedFile:
         Raises:
             FileRefused: over a cap, a damaged archive, no UTF-8, or a line of more than ``MAX_LINE_BYTES``.
         """
-        number = 0
-        while line := self._guarded(lambda: self._stream.readline(MAX_LINE_BYTES + 1)):
-            number += 1
-            if len(line) > MAX_LINE_BYTES:
+        number, rest, piece = 1, b"", b" "
+        while piece:
+            piece = self._guarded(lambda: self._stream.read(2**16))
+            block = rest + piece
+            cut = block.rfind(b"\n") + 1 if piece else len(block)
+            block, rest = block[:cut], block[cut:]
+            if block:
+                lines = self._decoded(block, number).split("\n")
+                yield from (f"{line}\n" for line in lines[:-1])
+                if lines[-1]:
+                    yield lines[-1]
+                number += len(lines) - 1
+            if len(rest) > MAX_LINE_BYTES:
                 raise FileRefused(f"{self.name}: line {number} is longer than {MAX_LINE_BYTES:,} bytes", line=number)
-            yield self._decoded(line, number)
 
     def text(self) -> str:
         """The whole content.

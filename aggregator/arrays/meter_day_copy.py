@@ -36,16 +36,8 @@ OUTGOING = np.dtype(
         *ARRAY,
     ]
 )
-INCOMING = np.dtype(
-    [
-        ("n_field", ">i2"),
-        *(("day_size", ">i4"), ("day", ">i4")),
-        *(("meter_size", ">i4"), ("meter", ">i8")),
-        *(("batch_size", ">i4"), ("batch", ">i8")),
-        *(("received_size", ">i4"), ("received", ">i8")),
-        *ARRAY,
-    ]
-)
+# One record of FIND_ROWS in readings.py: what the *send functions of PostgreSQL make of each value.
+INCOMING = np.dtype([("day", ">i4"), ("meter", ">i8"), ("batch", ">i8"), ("received", ">i8"), *ARRAY[1:]])
 ARRAY_HEAD_BYTES = 5 * 4
 
 
@@ -107,18 +99,17 @@ def _pack_piece(
     return packed
 
 
-def unpack(copied: bytes) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Rows of ``INCOMING`` from a COPY of day, meter, batch, received_at and an energy array without NULLs.
+def unpack(records: bytes) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Rows of ``INCOMING`` from records of day, meter, batch, received_at and an energy array without NULLs.
 
     Raises:
         UnexpectedCopy: bytes of another shape, for instance an array with NULLs in it.
     """
-    body = copied[len(SIGNATURE) : -len(TRAILER)]
-    if copied[: len(SIGNATURE)] != SIGNATURE or copied[-2:] != TRAILER or len(body) % INCOMING.itemsize:
-        raise UnexpectedCopy(f"{len(copied)} bytes are no copy of rows of {INCOMING.itemsize} bytes")
-    rows = np.frombuffer(body, dtype=INCOMING)
+    if len(records) % INCOMING.itemsize:
+        raise UnexpectedCopy(f"{len(records)} bytes are no records of {INCOMING.itemsize} bytes")
+    rows = np.frombuffer(records, dtype=INCOMING)
     if (rows["energy"]["size"] != 8).any() or (rows["n_element"] != PERIODS_A_DAY).any():
-        raise UnexpectedCopy(f"a copied row holds something else than {PERIODS_A_DAY} numbers")
+        raise UnexpectedCopy(f"a record holds something else than {PERIODS_A_DAY} numbers")
     return rows
 
 

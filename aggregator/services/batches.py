@@ -11,6 +11,7 @@ from aggregator.core.findings import FindingNote, count_by_code
 from aggregator.models import Batch, Organisation
 
 PLATFORM = "platform"
+LONGEST_SOURCE = 300
 LOCK_SPACE = int.from_bytes(hashlib.sha256(b"aggregator ingest").digest()[:4], "big", signed=True)
 
 
@@ -55,13 +56,22 @@ def lock_ingest(organisation: Organisation) -> None:
 
 
 def open_batch(
-    *, kind: Batch.Kind, organisation: Organisation, source: str, sha256: str, received_at: datetime
+    *, kind: Batch.Kind, organisation: Organisation, source: str, sha256: str, received_at: datetime, part: str = ""
 ) -> tuple[Batch, bool]:
-    """The batch of this content, and whether it was delivered before. Take ``lock_ingest`` first."""
-    known = Batch.objects.filter(kind=kind, organisation=organisation, sha256=sha256).order_by("pk").first()
+    """The batch of this content, and whether it was delivered before. Take ``lock_ingest`` first.
+
+    Args:
+        part: what of the content is meant, or how it is read, where that can differ (a column, a backfill).
+    """
+    suffix = f" [{part}]" if part else ""
+    same = Batch.objects.filter(kind=kind, organisation=organisation, sha256=sha256)
+    known = (
+        (same.filter(source__endswith=suffix) if part else same.exclude(source__endswith="]")).order_by("pk").first()
+    )
     if known:
         return known, True
-    batch = Batch(kind=kind, organisation=organisation, source=source[:300], sha256=sha256, received_at=received_at)
+    stated = source[: LONGEST_SOURCE - len(suffix)].rstrip("]") + suffix
+    batch = Batch(kind=kind, organisation=organisation, source=stated, sha256=sha256, received_at=received_at)
     batch.save()
     return batch, False
 

@@ -61,6 +61,7 @@ def ingest_readings(
     values: ReadingValues,
     backfill: bool = False,
     kind: Batch.Kind = Batch.Kind.READINGS,
+    part: str = "",
     notes: tuple[FindingNote, ...] = (),
     n_quarantined: int = 0,
 ) -> IngestResult:
@@ -74,6 +75,7 @@ def ingest_readings(
             meter's own organisation.
         received_at: when the values became known to us.
         backfill: state that each UTC day's values were known when that day had ended, if that was earlier.
+        part: what of the content is meant, where the same content can mean different readings.
         notes, n_quarantined: what the caller found odd, and how many values it set aside, before.
 
     Raises:
@@ -92,7 +94,12 @@ def ingest_readings(
     with transaction.atomic():
         lock_ingest(organisation)
         batch, is_replay = open_batch(
-            kind=kind, organisation=organisation, source=source, sha256=sha256, received_at=received_at
+            kind=kind,
+            organisation=organisation,
+            source=source,
+            sha256=sha256,
+            received_at=received_at,
+            part=f"{part} backfill".strip() if backfill else part,
         )
         known_at = _known_at(incoming.day, received_at, backfill=backfill)
         existing_kwh, is_told = _existing(incoming, meters, known_at, batch if is_replay else None)
