@@ -50,7 +50,7 @@ class RunParameters:
     background_quantile: float = 0.95
     background_days: int = 56
     override_alpha: float = 0.01
-    spare_price_share: float = 0.5
+    spare_price_share: float = 0.75
     gap: float = 1e-4
     time_limit_s: float = 60.0
     method: str = "auto"

@@ -74,17 +74,26 @@ def node_links(problem: DispatchProblem) -> NodeLinks:
     return NodeLinks(node, share, problem.n_node)
 
 
-def open_periods(price_gbp_per_kwh: FloatArray, requests: tuple[FlexRequest, ...], *, share: float) -> BoolArray:
-    """(n_period,) the cheap part of the day, outside every request's window.
+def open_periods(
+    price_gbp_per_kwh: FloatArray, planned_a: Int16Array, requests: tuple[FlexRequest, ...], *, share: float
+) -> BoolArray:
+    """(n_evse, n_period) where each EVSE may be offered more than its plan, outside every request's window.
 
-    Cheap is both among the ``share`` of periods with the lowest prices and in the lower ``share`` of the price range:
-    under two prices only the lower one is, under a flat price every period.
+    In the cheap part of the day, and from the end of its planned charging on: what a car still needs then, no plan
+    will bring. Cheap are the ``share`` of periods with the lowest prices, but none at the highest price of a day that
+    has several: under two prices only the lower one is cheap, under a flat price every period.
+
+    Args:
+        planned_a: (n_evse, n_period) amperes of the plan; an EVSE without any is open all day.
     """
-    low, high = float(price_gbp_per_kwh.min()), float(price_gbp_per_kwh.max())
-    threshold = min(float(np.quantile(price_gbp_per_kwh, share)), low + share * (high - low))
-    is_open: BoolArray = price_gbp_per_kwh <= threshold
+    is_flat = price_gbp_per_kwh.min() == price_gbp_per_kwh.max()
+    is_cheap = (price_gbp_per_kwh <= np.quantile(price_gbp_per_kwh, share)) & (
+        is_flat | (price_gbp_per_kwh < price_gbp_per_kwh.max())
+    )
+    still_planned = np.cumsum(planned_a[:, ::-1] > 0, axis=1)[:, ::-1] > 0
+    is_open: BoolArray = is_cheap | ~still_planned
     for request in requests:
-        is_open[request.start : request.end] = False
+        is_open[:, request.start : request.end] = False
     return is_open
 
 
@@ -96,7 +105,7 @@ def offer_spare(
     Args:
         problem: of the whole fleet (``fleet_problem``).
         planned_a: (n_evse, n_period) amperes of the plan.
-        is_open: (n_period,) where ceilings may be raised.
+        is_open: (n_evse, n_period) where ceilings may be raised.
         order: (n_evse,) who is raised to its minimum first; turned from day to day.
 
     Returns:
@@ -114,7 +123,7 @@ def offer_spare(
         links=node_links(problem),
         limit_kw=problem.node_limit_kw,
         order=order,
-        is_open=np.broadcast_to(is_open, planned_a.shape),
+        is_open=is_open,
     )
     whole_a = np.minimum(np.floor(raised_kw / unit_kw + 1e-9), most)
     setpoint_a = np.maximum(planned_a, np.where(whole_a >= least, whole_a, 0)).astype(np.int16)

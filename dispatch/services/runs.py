@@ -38,6 +38,8 @@ from dispatch.models import DispatchRun, TargetSignal
 
 logger = logging.getLogger(__name__)
 
+METHOD = "day-ahead-2"  # part of every run's fingerprint: a changed method is a new run of the same facts
+
 
 class NoForecast(FlexError):
     code = "dispatch.no_forecast"
@@ -256,7 +258,10 @@ def _with_spare(facts: RunFacts, assembled: Assembled, plan: DispatchPlan, param
         fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
         planned_a,
         is_open=open_periods(
-            assembled.problem.price_gbp_per_kwh[0], assembled.problem.requests, share=parameters.spare_price_share
+            assembled.problem.price_gbp_per_kwh[0],
+            planned_a,
+            assembled.problem.requests,
+            share=parameters.spare_price_share,
         ),
         order=np.roll(np.arange(facts.fleet.n_evse), -day),
     )
@@ -318,4 +323,4 @@ def _fingerprint(assembled: Assembled, facts: RunFacts, parameters: RunParameter
     arrays = problem_to_arrays(assembled.problem)
     named = [part for name in sorted(arrays) for part in (name, np.atleast_1d(arrays[name]))]
     references = ",".join(signal.reference for signal in facts.signals)
-    return digest(repr(parameters), references, facts.fleet.evse_ids, facts.fleet.dsrsp_pks, *named)
+    return digest(METHOD, repr(parameters), references, facts.fleet.evse_ids, facts.fleet.dsrsp_pks, *named)
