@@ -15,15 +15,15 @@ from aggregator.core.meter_energy import MeterEnergy
 from aggregator.core.readings import MeterDays, overlay_kwh
 from aggregator.core.types import FloatArray, IntArray, StrArray, TimeArray
 
-# One block of records a day: a message a row would cost more than all the rest.
+# A join, because = ANY walks through the keys row by row. Blocks of some 160 kB: a message a row costs more than all the rest, and so does one of 30 MB.
 FIND_ROWS = """
 COPY (
     SELECT string_agg(
         int4send(day - DATE '2000-01-01') || int8send(meter_id) || int8send(batch_id) || timestamptz_send(received_at)
         || array_send(array_replace(energy_kwh, NULL, 'NaN'::float8)), ''::bytea)
-    FROM aggregator_meterday
-    WHERE meter_id = ANY({meters}) AND day BETWEEN {first_day} AND {last_day} AND received_at <= {as_of}
-    GROUP BY day
+    FROM aggregator_meterday JOIN unnest({meters}::bigint[]) AS wanted (id) ON wanted.id = meter_id
+    WHERE day BETWEEN {first_day} AND {last_day} AND received_at <= {as_of}
+    GROUP BY day, meter_id / 256
 ) TO STDOUT (FORMAT BINARY)
 """
 ADD_ROWS = """
