@@ -1,5 +1,6 @@
 """Forecasts in and out: one row an EVSE, one a group."""
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -71,6 +72,17 @@ def load_forecast_sessions(*, forecast: StoredForecast) -> ForecastSessions:
     )
 
 
-def count_forecast_sessions(*, forecast: StoredForecast) -> int:
-    """How many EVSEs are expected to start a session."""
-    return EvseForecast.objects.across_tenants().filter(forecast=forecast).count()
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How many EVSEs have a planned session, and how many of them are expected to plug in."""
+
+    n_planned: int
+    n_expected: float
+
+
+def load_expectation(*, forecast: StoredForecast) -> Expectation:
+    """Count the planned sessions and add up their chances."""
+    chances = list(
+        EvseForecast.objects.across_tenants().filter(forecast=forecast).values_list("probability", flat=True)
+    )
+    return Expectation(len(chances), sum(chances))

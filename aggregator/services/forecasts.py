@@ -5,6 +5,7 @@ from datetime import date, datetime, timedelta
 
 from django.db import transaction
 
+from aggregator.arrays.calendar import day_types
 from aggregator.arrays.findings import store_findings
 from aggregator.arrays.fleet import load_fleet
 from aggregator.arrays.forecasts import store_forecast
@@ -17,7 +18,6 @@ from aggregator.core.fleet import Fleet, group_fleet
 from aggregator.core.sessions import SessionHistory
 from aggregator.core.timegrid import charging_day
 from aggregator.models import AvailabilityForecast
-from aggregator.arrays.calendar import day_types
 
 METHOD = "climatology-1"
 
@@ -41,7 +41,7 @@ def forecast_area(
     grid, root = charging_day(day), find_node(area_code)
     if as_of > grid.starts_at:
         raise ForecastTooLate(
-            f"charging day {day} starts at {grid.starts_at.isoformat()}; a forecast as of {as_of.isoformat()} is too late"
+            f"charging day {day} starts at {grid.starts_at.isoformat()}: as of {as_of.isoformat()} is too late"
         )
     area = load_area(root=root, starts_at=grid.starts_at, ends_at=grid.ends_at)
     fleet = load_fleet(area=area, at=grid.starts_at)

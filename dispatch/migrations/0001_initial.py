@@ -131,7 +131,7 @@ class Migration(migrations.Migration):
                     "planned_kw",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.FloatField(),
-                        help_text="the plan's rounded power, which the setpoint never undercuts",
+                        help_text="the plan's rounded power; never above the setpoint",
                         size=None,
                     ),
                 ),

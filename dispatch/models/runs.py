@@ -94,7 +94,7 @@ class Setpoint(models.Model):
     start_period = models.PositiveSmallIntegerField()
     end_period = models.PositiveSmallIntegerField()
     energy_kwh = models.FloatField(help_text="asked of the plan, what the session could take on its own")
-    planned_kw = ArrayField(models.FloatField(), help_text="the plan's rounded power, which the setpoint never undercuts")
+    planned_kw = ArrayField(models.FloatField(), help_text="the plan's rounded power; never above the setpoint")
     setpoint_a = ArrayField(models.SmallIntegerField(), help_text="whole amperes a phase, 0 or at least the minimum")
     setpoint_kw = ArrayField(models.FloatField(), help_text="the same ceiling in kW")
     unserved_kwh = models.FloatField()

@@ -26,7 +26,7 @@ from aggregator.core.gap_fill import PeriodValues
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
 from aggregator.core.types import FloatArray
-from aggregator.models import AvailabilityForecast
+from aggregator.models import AvailabilityForecast, Organisation
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
 from dispatch.arrays.targets import load_signals
 from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
@@ -99,8 +99,7 @@ def run_dispatch(
             held_back=facts.held_back,
             signals=facts.signals,
         )
-        notes = (*facts.findings, *assembled.findings, *_unserved(assembled, plan))
-        store_findings(notes=notes, source=f"run:{run.pk}", noticed_at=as_of)
+        _store_findings(run, facts, assembled, plan)
     logger.info(
         "run %s of %s: %d sessions, %d requests, cost %.2f GBP, gap %.1e, %s",
         run.pk,
@@ -300,6 +299,16 @@ def _header(
         rounding_cost_gbp=plan.rounding_cost_gbp,
         max_violation_kw=plan.max_violation_kw,
     )
+
+
+def _store_findings(run: DispatchRun, facts: RunFacts, assembled: Assembled, plan: DispatchPlan) -> None:
+    """Keep what was odd: the network's for the network's operator, each session's for its DSRSP."""
+    source, unserved = f"run:{run.pk}", _unserved(assembled, plan)
+    store_findings(notes=(*facts.findings, *assembled.findings), source=source, noticed_at=run.as_of)
+    dsrsp_of = dict(zip(facts.fleet.evse_ids.tolist(), facts.fleet.dsrsp_pks.tolist(), strict=True))
+    for dsrsp in Organisation.objects.filter(pk__in=set(dsrsp_of.values())):
+        own = [note for note in unserved if dsrsp_of[note.subject] == dsrsp.pk]
+        store_findings(notes=own, source=source, noticed_at=run.as_of, organisation=dsrsp)
 
 
 def _unserved(assembled: Assembled, plan: DispatchPlan) -> list[FindingNote]:

@@ -36,7 +36,8 @@ def cycle_tiles(summary: Mapping[str, object], *, are_ev_figures_shown: bool = T
             (
                 Tile("EVSEs", number(summary.get("n_evse"), 0)),
                 Tile("Sessions forecast", number(ev.get("n_session_forecast"), 0)),
-                Tile("Energy planned", number(ev.get("energy_planned_kwh")), "kWh"),
+                Tile("Sessions that came", number(ev.get("n_session"), 0)),
+                Tile("Energy planned if all come", number(ev.get("energy_planned_kwh")), "kWh"),
                 Tile("Energy asked", number(ev.get("energy_asked_kwh")), "kWh"),
                 Tile("Energy delivered", number(ev.get("energy_delivered_kwh")), "kWh"),
                 Tile("Energy unserved", number(ev.get("energy_unserved_kwh")), "kWh"),
@@ -48,10 +49,12 @@ def cycle_tiles(summary: Mapping[str, object], *, are_ev_figures_shown: bool = T
             "Peak and cost",
             (
                 Tile("Peak without dispatch", number(ev.get("peak_uncontrolled_kw")), "kW"),
-                Tile("Peak planned", number(ev.get("peak_planned_kw")), "kW"),
-                Tile("Peak metered", number(ev.get("peak_metered_kw")), "kW"),
+                Tile("Peak with dispatch", number(ev.get("peak_metered_kw")), "kW"),
+                Tile("Peak planned if all come", number(ev.get("peak_planned_kw")), "kW"),
+                Tile("Nodes over rating without dispatch", number(ev.get("n_node_over_uncontrolled"), 0)),
+                _over_rating(ev.get("n_node_over_metered")),
                 Tile("Cost without dispatch", number(ev.get("cost_uncontrolled_gbp"), 2), "GBP"),
-                Tile("Cost metered", number(ev.get("cost_metered_gbp"), 2), "GBP"),
+                Tile("Cost with dispatch", number(ev.get("cost_metered_gbp"), 2), "GBP"),
             ),
         ),
         TileGroup("Plan", _plan_tiles(summary)),
@@ -80,6 +83,11 @@ def _plan_tiles(summary: Mapping[str, object]) -> tuple[Tile, ...]:
             alert="not certified" if isinstance(rung, str) and rung != "certified" else "",
         ),
     )
+
+
+def _over_rating(n_node: object) -> Tile:
+    alert = "over rating" if _exceeds(n_node, 0) else ""
+    return Tile("Nodes over rating with dispatch", number(n_node, 0), alert=alert)
 
 
 def _exceeds(value: object, threshold: float) -> bool:

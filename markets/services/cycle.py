@@ -9,7 +9,7 @@ import numpy as np
 from django.db import transaction
 
 from aggregator.arrays.findings import store_findings
-from aggregator.arrays.forecasts import count_forecast_sessions
+from aggregator.arrays.forecasts import load_expectation
 from aggregator.arrays.network import find_node
 from aggregator.arrays.prices import find_tariff, load_prices_gbp_per_kwh
 from aggregator.core.availability import PlanningRule
@@ -100,7 +100,17 @@ def _open(order: CycleOrder) -> CycleRun:
         charging_day=order.day,
         area=find_node(order.area_code),
         as_of=order.as_of,
-        defaults={"state": CycleRun.State.RUNNING, "error": "", "started_at": order.now, "finished_at": None},
+        defaults={
+            "state": CycleRun.State.RUNNING,
+            "error": "",
+            "started_at": order.now,
+            "finished_at": None,
+            # What an earlier pass found is not this one's: a step that fails must not show old figures.
+            "forecast": None,
+            "run": None,
+            "delivery_batch": None,
+            "summary": {},
+        },
     )
     return cycle
 
@@ -180,12 +190,14 @@ def _over_rating(area: NetworkArea, curves: DayCurves) -> list[FindingNote]:
 
 def _summary(cycle: CycleRun, order: CycleOrder, parts: _Parts, curves: DayCurves) -> Summary:
     run, grid = parts.run, parts.delivered.grid
+    expected = load_expectation(forecast=parts.forecast)
     figures = load_run_figures(run=run, area=parts.delivered.area)
     totals = load_totals(settlements=parts.settlements)
     tariff = find_tariff(order.tariff_code)
     price = load_prices_gbp_per_kwh(tariff=tariff, grid=grid, as_of=order.as_of).values
     return {
-        "n_session_forecast": count_forecast_sessions(forecast=parts.forecast),
+        "n_session_planned": expected.n_planned,
+        "n_session_forecast": round(expected.n_expected, 1),
         **_delivery_figures(parts.delivered),
         **_node_figures(parts.delivered, curves),
         "energy_planned_kwh": float(figures.planned_kw.sum() * grid.step_h),

@@ -109,7 +109,9 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
             n_left_out=readings.n_left_out,
         )
         notes = (*result.findings, *_left_out(portfolios, readings))
-        store_findings(notes=notes, source=f"settlement:{settlement.pk}", noticed_at=as_of)
+        for organisation in portfolios.organisations:
+            own = [note for note in notes if note.subject == organisation.code]
+            store_findings(notes=own, source=f"settlement:{settlement.pk}", noticed_at=as_of, organisation=organisation)
     logger.info("settled %s: %s GBP in %d statements", settlement, result.payment_gbp, portfolios.n_unit)
     return settlement
 

@@ -64,7 +64,7 @@ class TestOverviewOfTheNetwork:
             ("Energy delivered", '190.0 <span class="unit">kWh'),
             ("Energy unserved", '2.5 <span class="unit">kWh'),
             ("Peak without dispatch", '96.4 <span class="unit">kW'),
-            ("Peak planned", '51.8 <span class="unit">kW'),
+            ("Peak planned if all come", '51.8 <span class="unit">kW'),
             ("Cost without dispatch", '48.15 <span class="unit">GBP'),
             ("Shortfall", '0.0 <span class="unit">kWh'),
             ("Gap", '0.025 <span class="unit">%'),

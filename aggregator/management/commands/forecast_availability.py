@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from aggregator.arrays.forecasts import count_forecast_sessions
+from aggregator.arrays.forecasts import load_expectation
 from aggregator.management.options import aware_time, day
 from aggregator.services.forecasts import forecast_area
 
@@ -20,7 +20,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         forecast = forecast_area(area_code=options["area"], day=options["date"], as_of=options["as_of"])
+        expected = load_expectation(forecast=forecast)
         self.stdout.write(
-            f"{forecast}: {count_forecast_sessions(forecast=forecast)} sessions expected, "
-            f"from {forecast.n_session_known} known ones"
+            f"{forecast}: {expected.n_planned} EVSEs with a planned session, {expected.n_expected:.1f} of them "
+            f"expected to plug in, from {forecast.n_session_known} known sessions"
         )
