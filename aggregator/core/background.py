@@ -19,6 +19,7 @@ from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import FloatArray, IntArray
 
 ENOUGH_METERS = 0.5  # share of a node's customers that must be read for its half-hour to be told from them
+ENOUGH_SAMPLES = 10  # days of one type that tell their own quantile
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def forecast_background(
         grid=grid,
         n_customer=area.n_customers,
         quantile=quantile,
+        # The history has no gaps; a short one is told by all its days, but for an hour the spring change skips.
+        min_samples=int(np.clip(history_kw.shape[1] - 1, 1, ENOUGH_SAMPLES)),
     )
     return BackgroundForecast(
         forecast.node_ids, forecast.power_kw, forecast.is_measured, (*findings, *forecast.findings)
@@ -65,8 +68,9 @@ def forecast_background(
 def node_history_kw(measured: MeasuredDemand, area: NetworkArea) -> tuple[FloatArray, tuple[FindingNote, ...]]:
     """Demand of each node and all below it in every half-hour of the history.
 
-    A monitor speaks for its whole node while it reads. Otherwise the node's own customers and its children are added,
-    and customers nobody measured count with their ADMD on the domestic shape. Customers that hang on a feeder with
+    A monitor speaks for its whole node while it reads; where it is silent and no customer is known to hang below, its
+    other days speak. Otherwise the node's own customers and its children are added, and customers nobody measured
+    count with their ADMD on the domestic shape. Customers that hang on a feeder with
     phases, unknown or three-phase, load each phase by a third.
 
     Returns:
@@ -74,7 +78,7 @@ def node_history_kw(measured: MeasuredDemand, area: NetworkArea) -> tuple[FloatA
     """
     own_kw, findings = _own_kw(measured, area)
     total_kw = own_kw.copy()
-    by_monitor = _monitors_kw(measured, area)
+    by_monitor, gaps = _without_gaps(_monitors_kw(measured, area), measured, area)
     for node in range(area.n_node - 1, -1, -1):
         total_kw[node] = np.where(np.isnan(by_monitor[node]), total_kw[node], by_monitor[node])
         if area.parent[node] >= 0:
@@ -82,12 +86,11 @@ def node_history_kw(measured: MeasuredDemand, area: NetworkArea) -> tuple[FloatA
     phases = np.flatnonzero(area.is_phase & (area.parent >= 0))
     unmonitored = np.isnan(by_monitor[phases])
     total_kw[phases] += np.where(unmonitored, own_kw[area.parent[phases]] / 3, 0.0)
-    return total_kw, findings
+    return total_kw, (*findings, *gaps)
 
 
 def _own_kw(measured: MeasuredDemand, area: NetworkArea) -> tuple[FloatArray, tuple[FindingNote, ...]]:
-    n_metered = np.bincount(measured.customer_node, minlength=area.n_node)
-    n_customer = np.maximum(area.n_customers, n_metered)
+    n_customer = _n_customer(measured, area)
     demand = node_demand_kw(
         DemandHistory(np.arange(len(measured.customer_node)).astype(np.str_), measured.first_day, measured.customer_kw),
         node=measured.customer_node,
@@ -102,6 +105,13 @@ def _own_kw(measured: MeasuredDemand, area: NetworkArea) -> tuple[FloatArray, tu
     own_kw = np.where(missing, admd_kw, demand.history.power_kw)
     partly = tuple(note for note in demand.findings if float(str(note.details["present_share"])) > 0)
     return own_kw, (*partly, *_admd_findings(area, n_customer, missing, _monitored(measured, area)))
+
+
+def _n_customer(measured: MeasuredDemand, area: NetworkArea) -> IntArray:
+    """(n_node,) customers connected directly; meters that nobody counted are customers too."""
+    n_metered = np.bincount(measured.customer_node, minlength=area.n_node)
+    n_customer: IntArray = np.maximum(area.n_customers, n_metered)
+    return n_customer
 
 
 def _admd_findings(
@@ -131,9 +141,42 @@ def _monitored(measured: MeasuredDemand, area: NetworkArea) -> set[int]:
 
 
 def _monitors_kw(measured: MeasuredDemand, area: NetworkArea) -> FloatArray:
-    """(n_node, n_day, 48) what monitors read, summed where a node has several; NaN where none did."""
+    """(n_node, n_day, 48) what monitors read, summed where a node has several; NaN unless all of them did."""
     n_day = measured.customer_kw.shape[1]
     by_node = np.full((area.n_node, n_day, 48), np.nan)
-    for monitor, node in enumerate(measured.monitor_node):
-        by_node[node] = np.where(np.isnan(by_node[node]), 0.0, by_node[node]) + measured.monitor_kw[monitor]
+    by_node[measured.monitor_node] = 0.0
+    np.add.at(by_node, measured.monitor_node, measured.monitor_kw)
     return by_node
+
+
+def _without_gaps(
+    by_monitor: FloatArray, measured: MeasuredDemand, area: NetworkArea
+) -> tuple[FloatArray, list[FindingNote]]:
+    """Fill the gaps of monitors with no customer known below, who would count as no demand at all.
+
+    A gap is the mean of the monitor's other days in that half-hour, or of all it read.
+    """
+    n_below = _n_customer(measured, area)
+    for node in range(area.n_node - 1, 0, -1):
+        if area.parent[node] >= 0:
+            n_below[area.parent[node]] += n_below[node]
+    filled, findings = by_monitor.copy(), []
+    is_gap = np.isnan(by_monitor)
+    has_gap = (n_below == 0) & is_gap.any(axis=(1, 2)) & ~is_gap.all(axis=(1, 2))
+    for node in np.flatnonzero(has_gap).tolist():
+        n_read = (~is_gap[node]).sum(axis=0)
+        same_kw = np.where(is_gap[node], 0.0, by_monitor[node]).sum(axis=0) / np.maximum(n_read, 1)
+        typical_kw = np.where(n_read > 0, same_kw, np.nanmean(by_monitor[node]))
+        filled[node] = np.where(is_gap[node], typical_kw, by_monitor[node])
+        findings.append(_gap_finding(str(area.codes[node]), float(is_gap[node].mean())))
+    return filled, findings
+
+
+def _gap_finding(code: str, missing_share: float) -> FindingNote:
+    return FindingNote(
+        "demand.monitor_gap",
+        code,
+        f"the monitors of {code} are silent {missing_share:.0%} of the time; their other days stand in",
+        severity="info",
+        details={"missing_share": missing_share},
+    )
