@@ -24,15 +24,15 @@ help:  ## what each target does
 
 run: $(VENV)/.runtime  ## database, demo fleet, day-ahead cycle, site at PORT=8000 (SERVE=0 stops after the cycle)
 	@$(MANAGE) prepare_database
+	@$(MANAGE) check --database default >/dev/null
 	@$(MANAGE) seed_demo
 	@$(MANAGE) run_cycle --demo
 ifneq ($(SERVE),0)
-	@$(MANAGE) collectstatic --noinput --verbosity 0
 	@exec $(MANAGE) serve --port $(PORT)
 endif
 
 test: $(VENV)/.development  ## every test (TESTS=tests/flex for some, WORKERS=4 for more processes)
-	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 $(TESTS)
+	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup $(TESTS)
 
 test-named-server: $(VENV)/.development  ## migrations and walks on the PostgreSQL named by NAMED_SERVER
 	@DATABASE_URL=$(NAMED_SERVER) $(PY) -m pytest tests/walks

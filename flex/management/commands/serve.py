@@ -8,6 +8,7 @@ from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 from django.conf import settings
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from flex import serve_lock
@@ -47,6 +48,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, port: int, **_options: Any) -> None:
         serve_lock.hold(settings.VAR_DIR / "serve.pid")
         listener = listen(port)
+        call_command("collectstatic", interactive=False, verbosity=0)
         self.stdout.write(f"Headroom is served at http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C stops it)")
         log_ins = settings.VAR_DIR / "demo-logins.txt"
         if log_ins.is_file():
