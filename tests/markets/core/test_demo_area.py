@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from aggregator.arrays.calendar import bank_holidays
 from aggregator.core.intervals import to_datetime64
 from aggregator.core.timegrid import charging_day
 from aggregator.core.virtual_evse import uncontrolled_power_kw
-from aggregator.arrays.calendar import bank_holidays
 from markets.core.demo_area import EVENING_KW_PER_EVSE, demo_area
 from markets.core.demo_calendar import (
     AS_OF,
