@@ -1,6 +1,7 @@
 """The network tree of an area, as arrays."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 import numpy as np
 from django.db.models import Q
@@ -29,18 +30,18 @@ def load_area(*, root: NetworkNode, starts_at: datetime, ends_at: datetime) -> N
     """Load ``root`` and all below it, with the tightest rating of each node in ``[starts_at, ends_at)``."""
     nodes = _walk(root)
     index = {node.pk: at for at, node in enumerate(nodes)}
-    tightest = _tightest_ratings(list(index), starts_at, ends_at)
-    rated = [tightest.get(node.pk) for node in nodes]
+    in_force = _ratings(list(index), starts_at, ends_at)
+    rated = [_tightest(in_force.get(node.pk, [])) for node in nodes]
     return NetworkArea(
         node_pks=np.array([node.pk for node in nodes], dtype=np.int64),
         codes=np.array([node.code for node in nodes], dtype=np.str_),
         kinds=np.array([node.kind for node in nodes], dtype=np.str_),
         parent=np.array([index.get(node.parent_id or 0, -1) for node in nodes], dtype=np.int64),
-        rating_kva=_column([r.rating_kva if r else np.inf for r in rated]),
-        power_factor=_column([r.power_factor if r else 1.0 for r in rated]),
-        cyclic_factor=_column([r.cyclic_factor if r else 1.0 for r in rated]),
-        diversity=_column([r.diversity if r else DESIGN_DIVERSITY for r in rated]),
-        ramp_kw=_column([np.inf if r is None or r.ramp_kw is None else r.ramp_kw for r in rated]),
+        rating_kva=_column([r.rating_kva for r in rated]),
+        power_factor=_column([r.power_factor for r in rated]),
+        cyclic_factor=_column([r.cyclic_factor for r in rated]),
+        diversity=_column([r.diversity for r in rated]),
+        ramp_kw=_column([r.ramp_kw for r in rated]),
         n_customers=np.array([node.n_customers for node in nodes], dtype=np.int64),
         admd_kw=_column([node.admd_kw for node in nodes]),
     )
@@ -60,10 +61,36 @@ def _walk(root: NetworkNode) -> list[NetworkNode]:
     return nodes
 
 
-def _tightest_ratings(node_pks: list[int], starts_at: datetime, ends_at: datetime) -> dict[int, NodeRating]:
+class _Binding(NamedTuple):
+    """What binds a node through a window."""
+
+    rating_kva: float
+    power_factor: float
+    cyclic_factor: float
+    diversity: float
+    ramp_kw: float
+
+
+def _tightest(ratings: list[NodeRating]) -> _Binding:
+    """A change within the window binds all of it, limit by limit: kW, diversity and ramp each at their smallest."""
+    if not ratings:
+        return _Binding(np.inf, 1.0, 1.0, DESIGN_DIVERSITY, np.inf)
+    least = min(ratings, key=lambda r: (r.rating_kva * r.power_factor * r.cyclic_factor, r.valid_from))
+    return _Binding(
+        least.rating_kva,
+        least.power_factor,
+        least.cyclic_factor,
+        diversity=min(r.diversity for r in ratings),
+        ramp_kw=min(np.inf if r.ramp_kw is None else r.ramp_kw for r in ratings),
+    )
+
+
+def _ratings(node_pks: list[int], starts_at: datetime, ends_at: datetime) -> dict[int, list[NodeRating]]:
+    """Ratings in force in some part of the window, by node."""
     in_force = NodeRating.objects.filter(Q(valid_to__isnull=True) | Q(valid_to__gt=starts_at)).filter(
         node__in=node_pks, valid_from__lt=ends_at
     )
-    # The last one wins in the dict, so the tightest comes last: a change within the window binds all of it.
-    ordered = sorted(in_force, key=lambda r: -r.rating_kva * r.power_factor * r.cyclic_factor * r.diversity)
-    return {rating.node_id: rating for rating in ordered}
+    by_node: dict[int, list[NodeRating]] = {}
+    for rating in in_force:
+        by_node.setdefault(rating.node_id, []).append(rating)
+    return by_node

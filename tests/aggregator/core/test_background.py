@@ -106,7 +106,7 @@ class TestNodeHistory:
         measured = make_measured(monitors=[(0, 3.0), (0, 4.0), (0, 5.0)])
         assert history(measured, make_area(("feeder", -1, 0)))[0, 0, 0] == 12.0
 
-    @pytest.mark.parametrize("first_gap, second_gap", [((7,), ()), ((), (7,)), ((7,), (7,))])
+    @pytest.mark.parametrize(("first_gap", "second_gap"), [((7,), ()), ((), (7,)), ((7,), (7,))])
     def test_never_counts_a_silent_monitor_beside_another_as_nothing(self, first_gap, second_gap):
         measured = make_measured(monitors=[(0, with_gap(3.0, *first_gap)), (0, with_gap(4.0, *second_gap))])
 
@@ -211,65 +211,65 @@ def small_areas(draw: st.DrawFn) -> tuple[NetworkArea, MeasuredDemand]:
     return area, make_measured(customers=customers, monitors=monitors, n_day=2)
 
 
-def by_hand(area: NetworkArea, measured: MeasuredDemand, node: int, day: int, period: int) -> Fraction:
-    """The demand of one node in one half-hour by recursion and exact fractions."""
+class ByHand:
+    """Demand of one node in one half-hour, by recursion and exact fractions."""
 
-    def known(rows: np.ndarray, places: np.ndarray, place: int, d: int, p: int) -> list[float]:
-        return [row[d, p] for row, at in zip(rows, places, strict=True) if at == place]
+    def __init__(self, area: NetworkArea, measured: MeasuredDemand) -> None:
+        self.area, self.measured = area, measured
 
-    def own(place: int, d: int, p: int) -> Fraction:
-        read = known(measured.customer_kw, measured.customer_node, place, d, p)
+    def demand_kw(self, node: int, day: int, period: int) -> float:
+        value = self.total(node, day, period)
+        if self.area.kinds[node] == "phase" and self.speaks(node, day, period) is None:
+            value += self.own(int(self.area.parent[node]), day, period) / 3
+        return float(value)
+
+    def total(self, node: int, day: int, period: int) -> Fraction:
+        told = self.speaks(node, day, period)
+        below = (self.total(child, day, period) for child in self.below(node))
+        return self.own(node, day, period) + sum(below, Fraction(0)) if told is None else told
+
+    def own(self, node: int, day: int, period: int) -> Fraction:
+        places = self.measured.customer_node
+        read = [row[day, period] for row, at in zip(self.measured.customer_kw, places, strict=True) if at == node]
         present = [Fraction(value) for value in read if value == value]
-        n = max(int(area.n_customers[place]), len(read))
+        n = max(int(self.area.n_customers[node]), len(read))
         if present and 2 * len(present) >= n:
             return sum(present, Fraction(0)) / len(present) * n
-        return n * Fraction(float(area.admd_kw[place])) * Fraction(float(DOMESTIC_WINTER_SHAPE[p]))
+        return n * Fraction(float(self.area.admd_kw[node])) * Fraction(float(DOMESTIC_WINTER_SHAPE[period]))
 
-    def monitor(place: int, d: int, p: int) -> Fraction | None:
-        read = known(measured.monitor_kw, measured.monitor_node, place, d, p)
+    def speaks(self, node: int, day: int, period: int) -> Fraction | None:
+        told = self.monitor(node, day, period)
+        return self.typical(node, period) if told is None and not self.customers(node) else told
+
+    def monitor(self, node: int, day: int, period: int) -> Fraction | None:
+        places = self.measured.monitor_node
+        read = [row[day, period] for row, at in zip(self.measured.monitor_kw, places, strict=True) if at == node]
         return sum(map(Fraction, read), Fraction(0)) if read and all(value == value for value in read) else None
 
-    def below(place: int) -> list[int]:
-        return [child for child in range(area.n_node) if area.parent[child] == place]
-
-    def customers(place: int) -> int:
-        metered = int((measured.customer_node == place).sum())
-        return max(int(area.n_customers[place]), metered) + sum(customers(child) for child in below(place))
-
-    def typical(place: int, p: int) -> Fraction | None:
-        same = [monitor(place, d, p) for d in range(2)]
-        anywhere = [monitor(place, d, q) for d in range(2) for q in range(PERIODS_A_DAY)]
-        for values in (same, anywhere):
-            read = [value for value in values if value is not None]
+    def typical(self, node: int, period: int) -> Fraction | None:
+        for periods in ([period], range(PERIODS_A_DAY)):
+            told = [self.monitor(node, day, at) for day in range(2) for at in periods]
+            read = [value for value in told if value is not None]
             if read:
                 return sum(read, Fraction(0)) / len(read)
         return None
 
-    def speaks(place: int, d: int, p: int) -> Fraction | None:
-        told = monitor(place, d, p)
-        return typical(place, p) if told is None and not customers(place) else told
+    def customers(self, node: int) -> int:
+        metered = int((self.measured.customer_node == node).sum())
+        return max(int(self.area.n_customers[node]), metered) + sum(map(self.customers, self.below(node)))
 
-    def total(place: int, d: int, p: int) -> Fraction:
-        told = speaks(place, d, p)
-        if told is not None:
-            return told
-        return own(place, d, p) + sum((total(child, d, p) for child in below(place)), Fraction(0))
-
-    value = total(node, day, period)
-    if area.kinds[node] == "phase" and speaks(node, day, period) is None:
-        value += own(int(area.parent[node]), day, period) / 3
-    return value
+    def below(self, node: int) -> list[int]:
+        return [child for child in range(self.area.n_node) if self.area.parent[child] == node]
 
 
 class TestNodeHistoryOnAnyArea:
     @given(small_areas())
     def test_agrees_with_a_sum_by_hand(self, made):
         area, measured = made
+        by_hand = ByHand(area, measured)
         found = history(measured, area)
-        for node in range(area.n_node):
-            for day in range(2):
-                for period in range(4):
-                    assert found[node, day, period] == pytest.approx(float(by_hand(area, measured, node, day, period)))
+        for node, day, period in np.ndindex(area.n_node, 2, 4):
+            assert found[node, day, period] == pytest.approx(by_hand.demand_kw(node, day, period))
 
     @given(small_areas())
     def test_is_finite_and_not_negative(self, made):

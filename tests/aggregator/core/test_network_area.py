@@ -23,7 +23,7 @@ class TestNetworkArea:
         assert AREA.n_node == 3
         assert AREA.is_phase.tolist() == [False, True, True]
 
-    @pytest.mark.parametrize("node_pk, index", [(40, 0), (7, 1), (12, 2)])
+    @pytest.mark.parametrize(("node_pk", "index"), [(40, 0), (7, 1), (12, 2)])
     def test_finds_a_node_by_its_key(self, node_pk, index):
         assert AREA.index_of(node_pk) == index
 
