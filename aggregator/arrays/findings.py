@@ -1,7 +1,7 @@
 """Findings as rows."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from aggregator.core.errors import Detail
@@ -31,12 +31,6 @@ def store_findings(
             fresh.setdefault(key, _row(note, source, noticed_at, organisation))
     Finding.objects.across_tenants().bulk_create(list(fresh.values()), batch_size=ROWS_A_STATEMENT)
     return len(fresh)
-
-
-def subjects_of(*, source: str, codes: Sequence[str]) -> frozenset[str]:
-    """Subjects that this source noted under one of these codes."""
-    rows = Finding.objects.across_tenants().filter(source=source, code__in=list(codes))
-    return frozenset(rows.values_list("subject", flat=True))
 
 
 def _key(code: str, subject: str, details: dict[str, Detail]) -> str:

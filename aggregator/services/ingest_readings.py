@@ -69,6 +69,8 @@ def ingest_readings(
 
     What is known just so is not written again, and the same content (``sha256``) again changes nothing, even
     where it was corrected since. Two deliveries of one organisation at once follow each other.
+    A repetition leaves no trace: one that was received later does not shield a value from a correction that is received
+    earlier but taken in afterwards.
 
     Args:
         organisation: who delivers. The rows belong to the DSRSP the EVSE was enrolled with on that day, or to the
