@@ -1,5 +1,6 @@
 """Forecast who will be plugged in, from what was known at a stated time."""
 
+import logging
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
 
@@ -18,6 +19,8 @@ from aggregator.core.fleet import Fleet, group_fleet
 from aggregator.core.sessions import SessionHistory
 from aggregator.core.timegrid import charging_day
 from aggregator.models import AvailabilityForecast
+
+logger = logging.getLogger(__name__)
 
 METHOD = "climatology-1"
 
@@ -51,6 +54,7 @@ def forecast_area(
         charging_day=day, area=root, as_of=as_of, input_sha256=input_sha256
     ).first()
     if known:
+        logger.info("read %s: forecast %s has these inputs already, wrote nothing", _inputs(fleet, history), known.pk)
         return known
     groups = group_fleet(fleet)
     forecast = forecast_availability(
@@ -77,7 +81,19 @@ def forecast_area(
     with transaction.atomic():
         stored = store_forecast(header=header, forecast=forecast, fleet=fleet, groups=groups)
         store_findings(notes=forecast.findings, source=f"forecast:{stored.pk}", noticed_at=as_of)
+    logger.info(
+        "read %s; wrote forecast %s of %s: %d planned sessions, %d groups",
+        _inputs(fleet, history),
+        stored.pk,
+        day,
+        int(forecast.is_planned.sum()),
+        len(groups.labels),
+    )
     return stored
+
+
+def _inputs(fleet: Fleet, history: SessionHistory) -> str:
+    return f"{fleet.n_evse} EVSEs and {len(history)} sessions known by then"
 
 
 def _fingerprint(fleet: Fleet, history: SessionHistory, rule: PlanningRule) -> str:

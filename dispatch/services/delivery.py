@@ -23,6 +23,7 @@ from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import FloatArray
 from aggregator.core.virtual_evse import Delivery, deliver, uncontrolled_energy_kwh
 from aggregator.models import Batch, Organisation
+from aggregator.services.batches import IngestResult
 from aggregator.services.ingest_readings import ingest_readings
 from dispatch.arrays.runs import load_ceilings
 from dispatch.models import DispatchRun
@@ -72,18 +73,21 @@ def deliver_day(
     delivery = deliver(
         sessions, setpoint_kw=load_ceilings(run=run).of(fleet), rated_kw=rated_kw, grid=grid, draws=draws
     )
-    batches = _take_in_readings(run, fleet, grid, delivery.energy_kwh, grid.ends_at + READ_AFTER)
+    results = _take_in_readings(run, fleet, grid, delivery.energy_kwh, grid.ends_at + READ_AFTER)
     logger.info(
-        "delivered %s: %d sessions, %d overridden, %d absent, %.1f of %.1f kWh",
-        run.charging_day,
+        "read setpoints of run %s and %d sessions (%d overridden, %d absent); wrote %s: %.1f of %.1f kWh delivered",
+        run.pk,
         len(sessions),
         int(delivery.is_overridden.sum()),
         int(delivery.is_absent.sum()),
+        ", ".join(f"{result.n_accepted} readings of {result.batch.organisation.code}" for result in results),
         delivery.delivered_kwh.sum(),
         delivery.asked_kwh.sum(),
     )
     uncontrolled_kwh = _uncontrolled(sessions, draws, rated_kw, grid)
-    return DeliveredDay(grid, area, fleet, sessions, delivery, uncontrolled_kwh, batches)
+    return DeliveredDay(
+        grid, area, fleet, sessions, delivery, uncontrolled_kwh, tuple(result.batch for result in results)
+    )
 
 
 def _sessions_of(fleet: Fleet, grid: TimeGrid, as_of: datetime) -> SessionHistory:
@@ -100,9 +104,9 @@ def _uncontrolled(sessions: SessionHistory, draws: BehaviourDraws, rated_kw: Flo
 
 def _take_in_readings(
     run: DispatchRun, fleet: Fleet, grid: TimeGrid, energy_kwh: FloatArray, received_at: datetime
-) -> tuple[Batch, ...]:
+) -> tuple[IngestResult, ...]:
     """One batch a DSRSP, a value for every meter and half-hour: zero is a reading too."""
-    batches = []
+    results = []
     for dsrsp_pk in np.unique(fleet.dsrsp_pks):
         own = fleet.dsrsp_pks == dsrsp_pk
         values = ReadingValues(
@@ -117,5 +121,5 @@ def _take_in_readings(
             received_at=received_at,
             values=values,
         )
-        batches.append(result.batch)
-    return tuple(batches)
+        results.append(result)
+    return tuple(results)

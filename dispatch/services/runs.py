@@ -84,7 +84,7 @@ def run_dispatch(
         area=forecast.area, charging_day=forecast.charging_day, input_sha256=input_sha256
     ).first()
     if known:
-        logger.info("run %s of %s has these inputs already", known.pk, forecast.charging_day)
+        logger.info("read %s: run %s has these inputs already, wrote nothing", _inputs(assembled), known.pk)
         return known
     plan = solve(assembled.problem, method=parameters.method, gap=parameters.gap, time_limit_s=parameters.time_limit_s)
     ceilings = _with_spare(facts, assembled, plan, parameters)
@@ -101,16 +101,24 @@ def run_dispatch(
         )
         _store_findings(run, facts, assembled, plan)
     logger.info(
-        "run %s of %s: %d sessions, %d requests, cost %.2f GBP, gap %.1e, %s",
+        "read %s; wrote run %s of %s: setpoints of %d EVSEs, cost %.2f GBP, gap %.1e, %s",
+        _inputs(assembled),
         run.pk,
         forecast.charging_day,
-        assembled.problem.n_session,
-        assembled.problem.n_request,
+        facts.fleet.n_evse,
         plan.cost_gbp,
         plan.gap,
         plan.rung,
     )
     return run
+
+
+def _inputs(assembled: Assembled) -> str:
+    problem = assembled.problem
+    return (
+        f"{problem.n_session} planned sessions, {problem.n_node} nodes, {problem.n_request} requests and prices of "
+        f"{problem.n_period} periods"
+    )
 
 
 def run_in_force(*, area_code: str, day: date) -> DispatchRun:

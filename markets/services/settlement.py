@@ -58,7 +58,7 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
     planned_kw = load_planned_kw(event=event, run=run, portfolios=portfolios)
     asked_kw = instructed_kw(expected_kw, planned_kw, target_kw=event.signal.target_kw, direction=direction_of(event))
     with transaction.atomic():
-        return store_instructions(
+        told = store_instructions(
             event=event,
             run=run,
             portfolios=portfolios,
@@ -66,6 +66,15 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
             expected_kw=np.nan_to_num(expected_kw),
             planned_kw=planned_kw,
         )
+    logger.info(
+        "read %d meters and setpoints of run %s; wrote instructions of %.1f kWh to %d DSRSPs for event %s",
+        len(portfolios.meter_pks),
+        run.pk,
+        asked_kw.sum() * step_h,
+        portfolios.n_unit,
+        event.signal.reference,
+    )
+    return told
 
 
 def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> SettlementRun:
@@ -95,7 +104,7 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
     input_sha256 = inputs_sha256(inputs)
     known = settlement_with(event=event, input_sha256=input_sha256)
     if known:
-        logger.info("event %s is settled from these inputs already: %s", event.signal.reference, known)
+        logger.info("event %s has these inputs settled already as v%s", event.signal.reference, known.version)
         return known
     result = settle(inputs)
     with transaction.atomic():
@@ -112,7 +121,16 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
         for organisation in portfolios.organisations:
             own = [note for note in notes if note.subject == organisation.code]
             store_findings(notes=own, source=f"settlement:{settlement.pk}", noticed_at=as_of, organisation=organisation)
-    logger.info("settled %s: %s GBP in %d statements", settlement, result.payment_gbp, portfolios.n_unit)
+    logger.info(
+        "read %d meters over %d days as of %s; wrote settlement v%d of %s: %s GBP in %d statements",
+        len(portfolios.meter_pks),
+        len(readings.history.days),
+        as_of.isoformat(),
+        settlement.version,
+        event.signal.reference,
+        result.payment_gbp,
+        portfolios.n_unit,
+    )
     return settlement
 
 
