@@ -1,5 +1,6 @@
 """The first tenant wall: managers that do not answer until they are told whose rows are asked for."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from django.db import models
@@ -42,8 +43,13 @@ class TenantManager(models.Manager[M]):
         """
         if organisation is None or organisation.pk is None:
             raise TenantRequired(f"{self.model.__name__} rows were asked for without a stored organisation")
-        return self.across_tenants().filter(**{self._tenant_path: organisation}).distinct()
+        # A related manager is made without arguments: the path is known to the model's own manager.
+        path = getattr(self.model._default_manager, "_tenant_path", self._tenant_path)
+        return self.across_tenants().filter(**{path: organisation}).distinct()
 
     def across_tenants(self) -> models.QuerySet[M]:
-        """Rows of every organisation, for work of the platform itself."""
-        return super().get_queryset()
+        """Rows of every organisation, for work of the platform itself; from another row, only those related to it."""
+        rows = super().get_queryset()
+        # Related managers inherit from this class; they narrow rows in get_queryset, which raises here.
+        narrow: Callable[[models.QuerySet[M]], models.QuerySet[M]] | None = getattr(self, "_apply_rel_filters", None)
+        return narrow(rows) if narrow else rows

@@ -108,6 +108,16 @@ class TestTenantManager:
                 rows.count()
 
     @pytest.mark.django_db
+    def test_keeps_to_the_row_it_is_asked_from(self):
+        one, other = make_evse("one"), make_evse("other")
+        dsrsp = one.meter.organisation
+        assert one.enrolments.across_tenants().get().evse == one
+        assert other.enrolments.for_tenant(dsrsp).get().evse == other
+        assert not make_organisation("stranger").meters.across_tenants().exists()
+        assert one.node.evses.across_tenants().count() == 2
+        assert not EVSE(pk=99).enrolments.across_tenants().exists()
+
+    @pytest.mark.django_db
     def test_does_not_answer_a_prefetch(self):
         make_evse()
         with pytest.raises(TenantRequired):
