@@ -198,8 +198,11 @@ def report(figures: dict[str, float]) -> str:
     """Peak and cost of the day without and with dispatch, and what was left unserved."""
     rows = [
         ("EV peak, kW", figures["peak_uncontrolled_kw"], figures["peak_metered_kw"]),
-        (f"peak at {figures['tightest_node']} with households, kW (rating {figures['tightest_rating_kw']:.1f})",)
-        + (figures["tightest_peak_uncontrolled_kw"], figures["tightest_peak_metered_kw"]),
+        (
+            f"peak at {figures['tightest_node']} with households, kW (rating {figures['tightest_rating_kw']:.1f})",
+            figures["tightest_peak_uncontrolled_kw"],
+            figures["tightest_peak_metered_kw"],
+        ),
         ("nodes over their rating", figures["n_node_over_uncontrolled"], figures["n_node_over_metered"]),
         ("energy cost, GBP", figures["cost_uncontrolled_gbp"], figures["cost_metered_gbp"]),
         ("energy cost, p/kWh", *(100 * figures[f"cost_{name}_gbp_per_kwh"] for name in ("uncontrolled", "metered"))),
