@@ -44,7 +44,7 @@ class TenantManager(models.Manager[M]):
         if organisation is None or organisation.pk is None:
             raise TenantRequired(f"{self.model.__name__} rows were asked for without a stored organisation")
         # A related manager is made without arguments: the path is known to the model's own manager.
-        path = getattr(self.model._default_manager, "_tenant_path", self._tenant_path)
+        path = getattr(self.model._meta.default_manager, "_tenant_path", self._tenant_path)  # noqa: SLF001
         return self.across_tenants().filter(**{path: organisation}).distinct()
 
     def across_tenants(self) -> models.QuerySet[M]:
