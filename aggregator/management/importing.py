@@ -115,12 +115,15 @@ class ImportCommand(BaseCommand):
 
 
 def finding_lines(findings: tuple[FindingNote, ...]) -> list[str]:
-    """One line a code: how many findings, and of how many half-hours where they count these."""
+    """One line a code: how many findings, and of how many rows or half-hours where they stand for several."""
     lines = []
     for code in sorted({note.code for note in findings}):
         notes = [note for note in findings if note.code == code]
-        half_hours = sum(int(note.details.get("n_half_hour") or 0) for note in notes)
-        lines.append(f"finding {code}: {len(notes):,}" + (f" ({half_hours:,} half-hours)" if half_hours else ""))
+        line = f"finding {code}: {len(notes):,}"
+        for detail, name in (("n_row", "rows"), ("n_half_hour", "half-hours")):
+            if detail in notes[0].details:
+                line += f" ({sum(int(note.details[detail] or 0) for note in notes):,} {name})"
+        lines.append(line)
     return lines
 
 
