@@ -15,7 +15,8 @@ from aggregator.core.meter_energy import MeterEnergy
 from aggregator.core.readings import MeterDays, overlay_kwh
 from aggregator.core.types import FloatArray, IntArray, StrArray, TimeArray
 
-# A join, because = ANY walks through the keys row by row. Blocks of some 160 kB: a message a row costs more than all the rest, and so does one of 30 MB.
+# A join, because = ANY walks through the keys row by row. Blocks of some 160 kB: a message a row costs more than all
+# the rest, and so does one of 30 MB.
 FIND_ROWS = """
 COPY (
     SELECT string_agg(
