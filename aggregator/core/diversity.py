@@ -189,7 +189,9 @@ def spare_ceilings_kw(
     ceiling_kw = _raise_to_minimum(setpoint_kw, min_kw, links, limit_kw, order, is_open)
     may_rise = is_open & (ceiling_kw >= min_kw[:, np.newaxis]) & (ceiling_kw < rated_kw[:, np.newaxis])
     claims = links.sum_up(may_rise.astype(np.float64))
-    per_claim_kw = _spare_kw(ceiling_kw, links, limit_kw) / np.where(claims > 0, claims, np.inf)
+    per_claim_kw = np.divide(
+        _spare_kw(ceiling_kw, links, limit_kw), claims, out=np.zeros(claims.shape), where=claims > 0
+    )
     rise_kw = np.where(may_rise, rated_kw[:, np.newaxis] - ceiling_kw, 0.0)
     for link in range(links.node.shape[1]):
         at = links.loads[:, link]
