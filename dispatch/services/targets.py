@@ -12,6 +12,7 @@ from dispatch.models import TargetSignal
 
 WINDOW_STEP = timedelta(minutes=30)
 LONGEST_WINDOW = timedelta(hours=24)
+LONGEST_REFERENCE = 80
 
 
 class TargetRefused(FlexError):
@@ -31,15 +32,16 @@ def receive_target(
     issued_by: Organisation,
     received_at: datetime,
 ) -> TargetSignal:
-    """Store a request; the same reference with the same content again changes nothing.
+    """Store a request; the same reference with the same content again changes nothing, however late it is repeated.
 
     Raises:
         UnknownNode: no node has this code.
-        TargetRefused: a window in the past, empty, off the half-hour or over 24 h; a target or price that is
-            negative or not finite; an unknown direction or kind; a node of another DNO; or a reference that was
-            used for something else.
+        TargetRefused: no reference, or too long a one; a window in the past, empty, off the half-hour or over 24 h; a
+            target or price that is negative or not finite; an unknown direction or kind; a node of another DNO; or a
+            reference that was used for something else.
     """
-    _refuse_window(reference, starts_at, ends_at, received_at)
+    _refuse_reference(reference)
+    starts_at, ends_at = _window(reference, starts_at, ends_at)
     _refuse_numbers(reference, target_kw=target_kw, shortfall_gbp_per_kwh=shortfall_gbp_per_kwh)
     _refuse_words(reference, direction, kind)
     node = find_node(node_code)
@@ -49,14 +51,17 @@ def receive_target(
         )
     asked = {
         "node": node,
-        "starts_at": starts_at.astimezone(UTC),
-        "ends_at": ends_at.astimezone(UTC),
+        "starts_at": starts_at,
+        "ends_at": ends_at,
         "direction": direction,
         "kind": kind,
         "target_kw": target_kw,
         "shortfall_gbp_per_kwh": shortfall_gbp_per_kwh,
         "issued_by": issued_by,
     }
+    known = TargetSignal.objects.filter(reference=reference).first()
+    if known is None:
+        _refuse_past(reference, starts_at, received_at)
     with transaction.atomic():
         signal, is_new = TargetSignal.objects.get_or_create(
             reference=reference, defaults={**asked, "received_at": received_at}
@@ -66,7 +71,16 @@ def receive_target(
     return signal
 
 
-def _refuse_window(reference: str, starts_at: datetime, ends_at: datetime, received_at: datetime) -> None:
+def _refuse_reference(reference: str) -> None:
+    if not reference.strip() or len(reference) > LONGEST_REFERENCE:
+        raise TargetRefused(
+            f"a request needs a reference of 1 to {LONGEST_REFERENCE} characters, found {len(reference.strip())}",
+            field="reference",
+        )
+
+
+def _window(reference: str, starts_at: datetime, ends_at: datetime) -> tuple[datetime, datetime]:
+    """The window in UTC: two London times apart by the wall clock are not always that far apart."""
     for field, at in (("starts_at", starts_at), ("ends_at", ends_at)):
         if at.tzinfo is None:
             raise TargetRefused(f"request {reference}: {field} {at.isoformat()} has no offset", field=field)
@@ -74,12 +88,17 @@ def _refuse_window(reference: str, starts_at: datetime, ends_at: datetime, recei
             raise TargetRefused(
                 f"request {reference}: {field} is {at.isoformat()}, expected a half-hour boundary", field=field
             )
+    starts_at, ends_at = starts_at.astimezone(UTC), ends_at.astimezone(UTC)
     if not WINDOW_STEP <= ends_at - starts_at <= LONGEST_WINDOW:
         raise TargetRefused(
             f"request {reference}: the window {starts_at.isoformat()} to {ends_at.isoformat()} must last half an hour "
             "to 24 hours",
             field="ends_at",
         )
+    return starts_at, ends_at
+
+
+def _refuse_past(reference: str, starts_at: datetime, received_at: datetime) -> None:
     if starts_at <= received_at:
         raise TargetRefused(
             f"request {reference}: the window starts at {starts_at.isoformat()}, which is past at "
