@@ -10,7 +10,8 @@ from flex.docs_links import FENCE, PROJECT, pages
 
 PACKAGES = ("aggregator", "dispatch", "markets", "flex", "templates", "tests", "docs")
 PLACE = re.compile(rf"`((?:(?:{'|'.join(PACKAGES)})/[^`:\s]*|manage\.py))(?::(\w+))?`")
-COMMAND = re.compile(r"(?:manage\.py|\$M) ([a-z]\w*)|`((?:import|run|seed|settle|deliver|forecast)_\w+)`")
+# A word in backticks counts too, but for import_ and forecast_, which begin columns of files as well.
+COMMAND = re.compile(r"(?:manage\.py|\$M) ([a-z]\w*)|`((?:run|seed|settle|deliver)_\w+)`")
 TARGET = re.compile(r"`?\bmake ((?:run|test|check|stop|lock|help)[\w-]*)")
 DOCUMENTS = [page.relative_to(PROJECT).as_posix() for page in pages(PROJECT)]
 
