@@ -56,7 +56,7 @@ class RunParameters:
     method: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("unserved_gbp_per_kwh", "carbon_gbp_per_tonne", "ramp_gbp_per_kwh"):
+        for name in ("unserved_gbp_per_kwh", "carbon_gbp_per_tonne", "ramp_gbp_per_kwh", "gap", "time_limit_s"):
             value = getattr(self, name)
             if not 0 <= value <= 1e6:
                 raise InvalidRunParameters(f"{name} is {value}, expected 0 to 1,000,000", field=name, value=value)

@@ -15,6 +15,7 @@ from aggregator.arrays.network import load_area
 from aggregator.arrays.sessions import load_session_history
 from aggregator.core.behaviour import Behaviour, BehaviourDraws, draw_behaviour
 from aggregator.core.digest import digest
+from aggregator.core.errors import FlexError
 from aggregator.core.fleet import Fleet
 from aggregator.core.meter_energy import ReadingValues
 from aggregator.core.network_area import NetworkArea
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 
 SEED = 20_260_115
 READ_AFTER = timedelta(hours=1)
+
+
+class DayNotOver(FlexError):
+    code = "delivery.day_not_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,16 @@ def deliver_day(
 
     Args:
         as_of: sessions known by then are the ones that happened.
+
+    Raises:
+        DayNotOver: ``as_of`` is before the day's end; sessions still to come would be metered as nothing.
     """
     grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
+    if as_of < grid.ends_at:
+        raise DayNotOver(
+            f"charging day {run.charging_day} ends at {grid.ends_at.isoformat()}, asked as of {as_of.isoformat()}",
+            charging_day=str(run.charging_day),
+        )
     area = load_area(root=run.area, starts_at=grid.starts_at, ends_at=grid.ends_at)
     fleet = load_fleet(area=area, at=grid.starts_at)
     sessions = _sessions_of(fleet, grid, as_of)

@@ -27,6 +27,7 @@ from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
 from aggregator.core.types import FloatArray
 from aggregator.models import AvailabilityForecast, Organisation
+from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
 from dispatch.arrays.targets import load_signals
 from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
@@ -80,15 +81,16 @@ def run_dispatch(
     facts = load_facts(forecast=forecast, as_of=as_of, tariff_code=tariff_code, parameters=parameters)
     assembled = _assemble(facts, parameters)
     input_sha256 = _fingerprint(assembled, facts, parameters)
-    known = DispatchRun.objects.filter(
-        area=forecast.area, charging_day=forecast.charging_day, input_sha256=input_sha256
-    ).first()
-    if known:
+    same = DispatchRun.objects.filter(area=forecast.area, charging_day=forecast.charging_day, input_sha256=input_sha256)
+    if known := same.first():
         logger.info("read %s: run %s has these inputs already, wrote nothing", _inputs(assembled), known.pk)
         return known
     plan = solve(assembled.problem, method=parameters.method, gap=parameters.gap, time_limit_s=parameters.time_limit_s)
     ceilings = _with_spare(facts, assembled, plan, parameters)
     with transaction.atomic():
+        take_turn("dispatch", forecast.area_id, forecast.charging_day)
+        if stored_meanwhile := same.first():
+            return stored_meanwhile
         run = store_run(
             run=_header(forecast, as_of, facts, parameters, plan, input_sha256),
             plan=plan,
@@ -340,4 +342,6 @@ def _fingerprint(assembled: Assembled, facts: RunFacts, parameters: RunParameter
     arrays = problem_to_arrays(assembled.problem)
     named = [part for name in sorted(arrays) for part in (name, np.atleast_1d(arrays[name]))]
     references = ",".join(signal.reference for signal in facts.signals)
-    return digest(METHOD, repr(parameters), references, facts.fleet.evse_ids, facts.fleet.dsrsp_pks, *named)
+    fleet = facts.fleet  # whole: unused headroom is offered to EVSEs without a session too
+    everyone = (fleet.evse_ids, fleet.dsrsp_pks, fleet.node, fleet.phases, fleet.rated_kw, fleet.min_current_a)
+    return digest(METHOD, repr(parameters), references, *everyone, *named)

@@ -215,9 +215,11 @@ def _nobody() -> Fleet:
 
 
 class TestRunParameters:
-    @pytest.mark.parametrize("field", ["unserved_gbp_per_kwh", "carbon_gbp_per_tonne", "ramp_gbp_per_kwh"])
+    @pytest.mark.parametrize(
+        "field", ["unserved_gbp_per_kwh", "carbon_gbp_per_tonne", "ramp_gbp_per_kwh", "gap", "time_limit_s"]
+    )
     @pytest.mark.parametrize("value", [-0.01, np.nan, np.inf, 1e7])
-    def test_refuses_a_price_that_cannot_be_meant(self, field, value):
+    def test_refuses_what_cannot_be_meant_or_stored(self, field, value):
         with pytest.raises(InvalidRunParameters, match=field):
             RunParameters(**{field: value})
 
