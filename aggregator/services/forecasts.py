@@ -19,6 +19,7 @@ from aggregator.core.fleet import Fleet, group_fleet
 from aggregator.core.sessions import SessionHistory
 from aggregator.core.timegrid import charging_day
 from aggregator.models import AvailabilityForecast
+from aggregator.services.turns import take_turn
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +51,8 @@ def forecast_area(
     fleet = load_fleet(area=area, at=grid.starts_at)
     history = load_session_history(evse_pks=fleet.evse_pks, evse_ids=fleet.evse_ids, as_of=as_of)
     input_sha256 = _fingerprint(fleet, history, rule)
-    known = AvailabilityForecast.objects.filter(
-        charging_day=day, area=root, as_of=as_of, input_sha256=input_sha256
-    ).first()
-    if known:
+    same = AvailabilityForecast.objects.filter(charging_day=day, area=root, as_of=as_of, input_sha256=input_sha256)
+    if known := same.first():
         logger.info("read %s: forecast %s has these inputs already, wrote nothing", _inputs(fleet, history), known.pk)
         return known
     groups = group_fleet(fleet)
@@ -79,6 +78,9 @@ def forecast_area(
         n_session_known=len(history),
     )
     with transaction.atomic():
+        take_turn("forecast", root.pk, day)
+        if stored_meanwhile := same.first():
+            return stored_meanwhile
         stored = store_forecast(header=header, forecast=forecast, fleet=fleet, groups=groups)
         store_findings(notes=forecast.findings, source=f"forecast:{stored.pk}", noticed_at=as_of)
     logger.info(
