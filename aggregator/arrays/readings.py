@@ -156,7 +156,7 @@ def store_meter_days(
     received_at: TimeArray,
     energy_kwh: FloatArray,
 ) -> None:
-    """Add meter-days by COPY, in the order of day and meter, making the months' partitions they need.
+    """Add meter-days by COPY, in the order of day and meter, making the months' partitions still missing.
 
     Args:
         day: (n_row,) ``datetime64[D]``; with ``meter_pk`` unique within the batch.
@@ -164,19 +164,34 @@ def store_meter_days(
         energy_kwh: (n_row, 48), NaN where the batch says nothing.
     """
     order = np.lexsort((meter_pk, day))
+    make_partitions(day=day)
+    with connection.cursor() as cursor, cursor.copy(ADD_ROWS) as copy:
+        for piece in pack(
+            day=day[order],
+            meter_pk=meter_pk[order],
+            batch_pk=batch_pk,
+            organisation_pk=organisation_pk[order],
+            received_at=received_at[order],
+            energy_kwh=energy_kwh[order],
+        ):
+            copy.write(piece)
+
+
+def make_partitions(*, day: TimeArray) -> None:
+    """Make the months' partitions that (n_row,) ``datetime64[D]`` days need.
+
+    A new partition locks the whole table and every table it refers to, batches and meters among them. Call it before
+    the transaction that writes any of these; inside one, two deliveries could wait for each other.
+    """
     with connection.cursor() as cursor:
         for month in np.unique(day.astype("datetime64[M]")).astype("datetime64[D]"):
             cursor.execute("SELECT aggregator_meterday_partition(%s::date)", [str(month)])
-        with cursor.copy(ADD_ROWS) as copy:
-            for piece in pack(
-                day=day[order],
-                meter_pk=meter_pk[order],
-                batch_pk=batch_pk,
-                organisation_pk=organisation_pk[order],
-                received_at=received_at[order],
-                energy_kwh=energy_kwh[order],
-            ):
-                copy.write(piece)
+
+
+def hold_meter_days() -> None:
+    """Lock the table for writing rows, first of all in a transaction: who makes a partition asks for it first too."""
+    with connection.cursor() as cursor:
+        cursor.execute("LOCK TABLE aggregator_meterday IN ROW EXCLUSIVE MODE")
 
 
 def owners_on(*, meters: MeterFacts, meter: IntArray, day: TimeArray) -> IntArray:

@@ -6,6 +6,7 @@ import numpy as np
 from django.db import transaction
 
 from aggregator.arrays.meters import UNKNOWN, match_meters, place_meters
+from aggregator.arrays.readings import hold_meter_days, make_partitions
 from aggregator.arrays.sessions import match_evses
 from aggregator.core.findings import FindingNote
 from aggregator.core.meter_energy import ReadingValues
@@ -108,7 +109,9 @@ def ingest_demand(
         *missing_notes(rows, code="demand.missing"),
     )
     wanted = places or {}
+    make_partitions(day=rows.starts_at.astype("datetime64[D]"))
     with transaction.atomic():
+        hold_meter_days()
         meter_pks, n_unplaced = place_meters(
             codes=rows.names, kind=meter_kind, organisation=organisation, places=wanted
         )

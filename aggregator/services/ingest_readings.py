@@ -9,8 +9,10 @@ from django.db import transaction
 from aggregator.arrays.readings import (
     MeterFacts,
     StoredDays,
+    hold_meter_days,
     load_meter_days,
     load_meters,
+    make_partitions,
     owners_on,
     store_meter_days,
 )
@@ -93,7 +95,9 @@ def ingest_readings(
     meters = load_meters(meter_pks=pks)
     remarks = _check(values, meter, meters)
     incoming = _gather(values, meter)
+    make_partitions(day=incoming.day)
     with transaction.atomic():
+        hold_meter_days()
         lock_ingest(organisation)
         batch, is_replay = open_batch(
             kind=kind,
