@@ -8,6 +8,9 @@ from aggregator.core.errors import FlexError
 from dispatch.models import TargetSignal
 from markets.models import FlexEvent, Product
 
+PENNY = Decimal("0.01")
+HIGHEST_PRICE_GBP_PER_MWH = Decimal("99999999.99")
+
 
 class UnknownProduct(FlexError):
     code = "markets.unknown_product"
@@ -21,6 +24,10 @@ class EventConflict(FlexError):
     code = "markets.event_conflict"
 
 
+class InvalidPrice(FlexError):
+    code = "markets.invalid_price"
+
+
 class ShortfallTooCheap(FlexError):
     code = "markets.shortfall_too_cheap"
 
@@ -29,10 +36,12 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
     """Put a request under the product's newest version that was valid when it was received.
 
     Raises:
+        InvalidPrice: not a price in whole pence of 0 to 99,999,999.99 GBP/MWh.
         UnknownProduct: no version of the product was valid then.
         EventConflict: the request is under another product or price already.
         ShortfallTooCheap: a kWh missed costs the plan less than the product takes off the payment for it.
     """
+    _refuse_bad_price(signal, price_gbp_per_mwh)
     product = Product.objects.filter(code=product_code, valid_from__lte=signal.received_at).order_by("-version").first()
     if product is None:
         raise UnknownProduct(
@@ -62,6 +71,17 @@ def find_event(*, reference: str) -> FlexEvent:
     if event is None:
         raise UnknownEvent(f"no event has the request {reference!r}", reference=reference)
     return event
+
+
+def _refuse_bad_price(signal: TargetSignal, price_gbp_per_mwh: Decimal) -> None:
+    """Refuse what the database would round: the price agreed and the price paid must be one."""
+    is_price = price_gbp_per_mwh.is_finite() and 0 <= price_gbp_per_mwh <= HIGHEST_PRICE_GBP_PER_MWH
+    if not is_price or price_gbp_per_mwh != price_gbp_per_mwh.quantize(PENNY):
+        raise InvalidPrice(
+            f"request {signal.reference}: {price_gbp_per_mwh} GBP/MWh is no price in whole pence of 0 to "
+            f"{HIGHEST_PRICE_GBP_PER_MWH}",
+            reference=signal.reference,
+        )
 
 
 def _refuse_cheap_shortfall(signal: TargetSignal, product: Product, price_gbp_per_mwh: Decimal) -> None:
