@@ -95,5 +95,5 @@ class MeterEnergy:
                 first_day=self.first_day.isoformat(),
                 n_day=self.n_day,
             )
-        flat = self.energy_kwh.reshape(len(self.meter_pks), -1)
+        flat = self.energy_kwh.reshape(len(self.meter_pks), self.n_day * PERIODS_A_DAY)
         return flat[:, start : start + grid.n_period].copy()

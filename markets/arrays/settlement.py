@@ -10,6 +10,7 @@ from aggregator.arrays.fleet import load_fleet
 from aggregator.arrays.network import load_area
 from aggregator.arrays.readings import load_energy_kwh
 from aggregator.core.meter_energy import MeterEnergy
+from aggregator.core.readings import PERIODS_A_DAY
 from aggregator.core.timegrid import LONDON, SETTLEMENT_PERIOD, TimeGrid
 from aggregator.core.types import BoolArray, FloatArray, IntArray, TimeArray
 from aggregator.models import Organisation
@@ -116,14 +117,23 @@ def load_portfolio_readings(
     return PortfolioReadings(history, totals.at(starts), n_left_out)
 
 
-def load_instructions(*, event: FlexEvent, run_pk: int, portfolios: Portfolios) -> FloatArray:
-    """(n_unit, n_period) kW instructed under one run; 0 for a DSRSP that was told nothing."""
-    told = {
-        instruction.organisation_id: instruction.instructed_kw
-        for instruction in Instruction.objects.across_tenants().filter(event=event, run=run_pk)
+def load_instructions(*, event: FlexEvent, run: DispatchRun, portfolios: Portfolios) -> FloatArray:
+    """(n_unit, n_period) kW instructed under a run; 0 for a DSRSP that was told nothing.
+
+    What an event that crosses noon has beyond the run's charging day is as the newest run of that day instructed it.
+    """
+    unit_of = {organisation.pk: unit for unit, organisation in enumerate(portfolios.organisations)}
+    of_area = Instruction.objects.across_tenants().filter(event=event, run__area=run.area_id)
+    by_day = {
+        (instruction.organisation_id, instruction.run.charging_day): instruction.instructed_kw
+        for instruction in of_area.select_related("run").order_by("run__created_at", "run")
+        if instruction.run.charging_day != run.charging_day or instruction.run_id == run.pk
     }
-    nothing = [0.0] * event_grid(event.signal).n_period
-    return np.array([told.get(organisation.pk, nothing) for organisation in portfolios.organisations], dtype=np.float64)
+    instructed_kw = np.zeros((portfolios.n_unit, event_grid(event.signal).n_period))
+    for (organisation_pk, _), day_kw in by_day.items():
+        if organisation_pk in unit_of:
+            instructed_kw[unit_of[organisation_pk]] += day_kw  # 0 in each period of another charging day
+    return instructed_kw
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +161,7 @@ def _at(energy: MeterEnergy, instants: TimeArray) -> FloatArray:
     """(n_meter, n_instant) energy of the half-hours that start at these instants; all lie in the days loaded."""
     first = np.datetime64(energy.first_day, "s")
     period = ((instants - first) // np.timedelta64(1800, "s")).astype(np.int64)
-    values: FloatArray = energy.energy_kwh.reshape(len(energy.energy_kwh), -1)[:, period]
+    values: FloatArray = energy.energy_kwh.reshape(len(energy.energy_kwh), energy.n_day * PERIODS_A_DAY)[:, period]
     return values
 
 
@@ -168,12 +178,16 @@ def _event_days(event: FlexEvent, portfolios: Portfolios, days: tuple[date, ...]
 
 
 def load_planned_kw(*, event: FlexEvent, run: DispatchRun, portfolios: Portfolios) -> FloatArray:
-    """(n_unit, n_period) sum of a run's setpoints in the event, by portfolio: what may be drawn at most."""
+    """(n_unit, n_period) sum of a run's setpoints in the event, by portfolio: what may be drawn at most.
+
+    NaN in periods of another charging day, of which the run says nothing.
+    """
     grid = event_grid(event.signal)
-    start = (grid.starts_at - run.starts_at) // SETTLEMENT_PERIOD
+    at_run = np.arange(grid.n_period) + (grid.starts_at - run.starts_at) // SETTLEMENT_PERIOD
+    is_planned = (at_run >= 0) & (at_run < run.n_period)
     unit_of = dict(zip(portfolios.evse_pks.tolist(), portfolios.unit.tolist(), strict=True))
-    planned_kw = np.zeros((portfolios.n_unit, grid.n_period))
+    planned_kw = np.where(is_planned, np.zeros((portfolios.n_unit, grid.n_period)), np.nan)
     setpoints = Setpoint.objects.across_tenants().filter(run=run, evse__in=unit_of)
     for evse_pk, setpoint_kw in setpoints.values_list("evse_id", "setpoint_kw"):
-        planned_kw[unit_of[evse_pk]] += setpoint_kw[start : start + grid.n_period]
+        planned_kw[unit_of[evse_pk], is_planned] += np.array(setpoint_kw)[at_run[is_planned]]
     return planned_kw

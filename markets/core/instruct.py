@@ -24,7 +24,8 @@ def instructed_kw(
     Args:
         expected_kw: (n_unit, n_period) baseline power expected before the event, NaN where unknown (then nothing is
             instructed).
-        planned_kw: (n_unit, n_period) power of the portfolio's setpoints.
+        planned_kw: (n_unit, n_period) power of the portfolio's setpoints, NaN where nothing was planned (then nothing
+            is instructed either).
 
     Returns:
         (n_unit, n_period) kW in the direction asked, 0 or more, in whole steps of 0.1 kW.
@@ -41,8 +42,8 @@ def instructed_kw(
         )
     sign = 1.0 if direction == "turn_down" else -1.0
     known_kw = np.where(np.isnan(expected_kw), planned_kw, expected_kw)
-    moved_kw = np.maximum(sign * (known_kw - planned_kw), 0.0)
-    needed_kw = np.maximum(sign * (known_kw.sum(axis=0) - target_kw), 0.0)
+    moved_kw = np.maximum(np.nan_to_num(sign * (known_kw - planned_kw)), 0.0)
+    needed_kw = np.maximum(np.nan_to_num(sign * (known_kw.sum(axis=0) - target_kw)), 0.0)
     all_moved_kw = moved_kw.sum(axis=0)
     part = np.minimum(needed_kw / np.where(all_moved_kw > 0, all_moved_kw, 1.0), 1.0)
     steps: FloatArray = np.floor(moved_kw * part / STEP_KW + 1e-9) * STEP_KW

@@ -34,11 +34,17 @@ class DayCurves:
         over = self.total_kw(ev_kw) > self.rating_kw[:, np.newaxis] + OVER_KW
         return int(over.any(axis=1).sum())
 
-    def tightest(self) -> int:
-        """Index of the node that would come nearest to its rating, or pass it by most, without dispatch."""
+    def tightest(self) -> int | None:
+        """Index of the node that would come nearest to its rating, or pass it by most, without dispatch.
+
+        None where no node has a known rating.
+        """
+        is_rated = np.isfinite(self.rating_kw)
+        if not is_rated.any():
+            return None
         peak_kw = self.total_kw(self.uncontrolled_kw).max(axis=1)
         has_evs = self.uncontrolled_kw.max(axis=1) > 0
-        used = np.where(np.isfinite(self.rating_kw) & has_evs, peak_kw / self.rating_kw, 0.0)
+        used = np.where(is_rated & has_evs, peak_kw / self.rating_kw, np.where(is_rated, 0.0, -1.0))
         return int(used.argmax())
 
 

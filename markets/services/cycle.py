@@ -1,7 +1,7 @@
 """The day-ahead cycle of an area: forecast, dispatch, deliver, settle; each step also stands on its own."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -20,6 +20,7 @@ from aggregator.core.timegrid import charging_day, utc
 from aggregator.core.types import FloatArray
 from aggregator.models import AvailabilityForecast
 from aggregator.services.forecasts import forecast_area
+from aggregator.services.turns import take_turn
 from dispatch.core.assemble import RunParameters
 from dispatch.core.network import share_matrix
 from dispatch.core.spare import fleet_problem
@@ -36,7 +37,7 @@ from markets.arrays.cycles import (
 )
 from markets.arrays.statements import load_totals
 from markets.core.summary import DayCurves, energy_cost_gbp
-from markets.models import CycleRun, SettlementRun
+from markets.models import CycleRun, FlexEvent, SettlementRun
 from markets.services.settlement import instruct_event, settle_event
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def run_cycle(*, order: CycleOrder, on_step: Callable[[str], None] = lambda _ste
         _close(cycle, CycleRun.State.FAILED, order.now, error=str(error)[:500])
         raise
     with transaction.atomic():
+        take_turn("cycle", cycle.pk)
         cycle.settlement_runs.set(settlements)
         _close(cycle, CycleRun.State.DONE, order.now)
     return cycle
@@ -131,20 +133,37 @@ def _run_steps(cycle: CycleRun, order: CycleOrder, on_step: Callable[[str], None
     cycle.save()
     on_step("instruct")
     events = load_events(run=run)
-    for event in events:
-        instruct_event(event=event, run=run)
+    told = [event for event in events if instruct_event(event=event, run=run)]
+    due = [event for event in told if event.signal.ends_at <= grid.ends_at]
     on_step("deliver")
     delivered = deliver_day(run=run, as_of=order.now)
     on_step("settle")
-    settlements = [settle_event(event=event, run=run, as_of=grid.ends_at + SETTLED_AFTER) for event in events]
+    settlements = [settle_event(event=event, run=run, as_of=grid.ends_at + SETTLED_AFTER) for event in due]
     on_step("summarise")
     parts = _Parts(forecast, run, delivered, settlements)
     with transaction.atomic():
+        take_turn("cycle", cycle.pk)
+        store_findings(notes=_not_settled(events, due), source=f"cycle:{cycle.pk}", noticed_at=order.now)
         cycle.delivery_batch = delivered.batches[0] if delivered.batches else None
         curves = _store_curves(cycle, order, parts)
         cycle.summary = _summary(cycle, order, parts, curves)
         cycle.save()
     return settlements
+
+
+def _not_settled(events: Sequence[FlexEvent], due: Sequence[FlexEvent]) -> list[FindingNote]:
+    """Why an event has no statement yet: it goes on into the next charging day, or nobody is there to take part."""
+    return [
+        FindingNote(
+            "cycle.event_not_settled",
+            event.signal.reference,
+            f"{event.signal.reference} is not settled with this charging day: it goes on until "
+            f"{event.signal.ends_at.isoformat()}, or no EVSE is enrolled under {event.signal.node.code}",
+            details={"ends_at": event.signal.ends_at.isoformat(), "node": event.signal.node.code},
+        )
+        for event in events
+        if event not in due
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,12 +261,17 @@ def _cost_figures(curves: DayCurves, price_gbp_per_kwh: FloatArray, step_h: floa
 
 def _node_figures(delivered: DeliveredDay, curves: DayCurves) -> Summary:
     """The area's peaks, and the node that needs dispatch most."""
-    tightest = curves.tightest()
-    return {
+    figures: Summary = {
         "peak_uncontrolled_kw": float(curves.uncontrolled_kw[0].max()),
         "peak_metered_kw": float(curves.metered_kw[0].max()),
         "n_node_over_uncontrolled": curves.n_over(curves.uncontrolled_kw),
         "n_node_over_metered": curves.n_over(curves.metered_kw),
+    }
+    tightest = curves.tightest()
+    if tightest is None:
+        return figures
+    return {
+        **figures,
         "tightest_node": str(delivered.area.codes[tightest]),
         "tightest_rating_kw": float(curves.rating_kw[tightest]),
         "tightest_peak_uncontrolled_kw": float(curves.total_kw(curves.uncontrolled_kw)[tightest].max()),

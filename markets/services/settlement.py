@@ -11,6 +11,7 @@ from aggregator.arrays.findings import store_findings
 from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
 from aggregator.core.types import FloatArray
+from aggregator.services.turns import take_turn
 from dispatch.models import DispatchRun
 from markets.arrays.settlement import (
     PortfolioReadings,
@@ -46,11 +47,14 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
     """Fix, before delivery, what each DSRSP in the zone is to deliver under this run; asking again changes nothing.
 
     Expected power is the product's baseline without its same-day adjustment, from what was known at the run's time.
+    Nobody is instructed for periods of another charging day, nor anything at all where the zone has no EVSE.
     """
-    told = list(Instruction.objects.across_tenants().filter(event=event, run=run))
-    if told:
+    same = Instruction.objects.across_tenants().filter(event=event, run=run)
+    if told := list(same.all()):
         return told
     portfolios = load_portfolios(event=event)
+    if portfolios.n_unit == 0:
+        return []
     rule = replace(baseline_rule(event.product), adjustment_periods=0, min_adjustment_periods=0)
     readings = load_portfolio_readings(event=event, portfolios=portfolios, rule=rule, as_of=run.as_of, with_event=False)
     step_h = readings.history.grid.step_h
@@ -58,13 +62,16 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
     planned_kw = load_planned_kw(event=event, run=run, portfolios=portfolios)
     asked_kw = instructed_kw(expected_kw, planned_kw, target_kw=event.signal.target_kw, direction=direction_of(event))
     with transaction.atomic():
+        take_turn("instruct", event.pk, run.pk)
+        if told_meanwhile := list(same.all()):
+            return told_meanwhile
         told = store_instructions(
             event=event,
             run=run,
             portfolios=portfolios,
             instructed_kw=asked_kw,
             expected_kw=np.nan_to_num(expected_kw),
-            planned_kw=planned_kw,
+            planned_kw=np.nan_to_num(planned_kw),
         )
     logger.info(
         "read %d meters and setpoints of run %s; wrote instructions of %.1f kWh to %d DSRSPs for event %s",
@@ -99,7 +106,7 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
     portfolios = load_portfolios(event=event)
     rule = baseline_rule(event.product)
     readings = load_portfolio_readings(event=event, portfolios=portfolios, rule=rule, as_of=as_of)
-    asked_kw = load_instructions(event=event, run_pk=run.pk, portfolios=portfolios)
+    asked_kw = load_instructions(event=event, run=run, portfolios=portfolios)
     inputs = settlement_inputs(event, portfolios, readings, rule, asked_kw)
     input_sha256 = inputs_sha256(inputs)
     known = settlement_with(event=event, input_sha256=input_sha256)
@@ -108,11 +115,14 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
         return known
     result = settle(inputs)
     with transaction.atomic():
+        newest = newest_settlement(event=event, lock=True)
+        if settled_meanwhile := settlement_with(event=event, input_sha256=input_sha256):
+            return settled_meanwhile
         settlement = store_settlement(
             settlement=SettlementRun(
                 event=event, dispatch_run=run, as_of=as_of, method=METHOD, input_sha256=input_sha256
             ),
-            supersedes=newest_settlement(event=event, lock=True),
+            supersedes=newest,
             portfolios=portfolios,
             result=result,
             n_left_out=readings.n_left_out,
