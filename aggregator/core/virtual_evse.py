@@ -128,6 +128,17 @@ def deliver(
     )
 
 
+def plugged_in_at_start(sessions: SessionHistory, *, draws: BehaviourDraws, grid: TimeGrid) -> BoolArray:
+    """(n_evse, n_period) EVSEs with a car when the period starts: all that a setpoint given then can know."""
+    plug_in, plug_out = periods_from_start(sessions.plug_in_at, grid), periods_from_start(sessions.plug_out_at, grid)
+    starts = np.arange(grid.n_period)
+    is_there = (plug_in[:, np.newaxis] <= starts) & (starts < plug_out[:, np.newaxis]) & ~draws.is_absent[:, np.newaxis]
+    n_car = np.zeros((len(sessions.evse_ids), grid.n_period), dtype=np.int64)
+    np.add.at(n_car, sessions.evse, is_there.astype(np.int64))
+    present: BoolArray = n_car > 0
+    return present
+
+
 @dataclass(frozen=True, slots=True)
 class _Ceilings:
     """Setpoints that each take effect ``late`` (a part of a period) after their period starts."""

@@ -10,12 +10,14 @@ from django.db import connection
 
 from aggregator.core.fleet import Fleet
 from aggregator.core.network_area import NetworkArea
-from aggregator.core.types import FloatArray, StrArray
+from aggregator.core.types import FloatArray, Int16Array, StrArray
 from dispatch.core.assemble import Assembled
 from dispatch.core.problem import DispatchPlan, DispatchProblem
+from dispatch.core.rounding import PHASE_KV
 from dispatch.core.spare import FleetCeilings
-from dispatch.models import DispatchRun, RunNode, RunRequest, Setpoint, TargetSignal
+from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
 
+COPY_ISSUED = "COPY dispatch_issuedsetpoint (run_id, evse_id, organisation_id, setpoint_a, setpoint_kw) FROM STDIN"
 COPY_SETPOINTS = (
     "COPY dispatch_setpoint (run_id, evse_id, organisation_id, start_period, end_period, energy_kwh, planned_kw, "
     "setpoint_a, setpoint_kw, unserved_kwh, unserveable_kwh) FROM STDIN"
@@ -36,18 +38,24 @@ class Ceilings:
 
     Attributes:
         evse_ids: (n_evse,) pseudonyms.
-        setpoint_kw: (n_evse, n_period).
+        setpoint_a: (n_evse, n_period) amperes a phase.
+        planned_a: (n_evse, n_period) the plan's part of them.
     """
 
     evse_ids: StrArray
-    setpoint_kw: FloatArray
+    setpoint_a: Int16Array
+    planned_a: Int16Array
 
-    def of(self, fleet: Fleet) -> FloatArray:
-        """(n_evse, n_period) ceilings in the fleet's order; 0 for an EVSE the run says nothing of."""
+    def of(self, fleet: Fleet) -> "Ceilings":
+        """The same in the fleet's order; 0 for an EVSE the run says nothing of."""
         row = {evse_id: at for at, evse_id in enumerate(self.evse_ids.tolist())}
-        none = np.zeros(self.setpoint_kw.shape[1])
-        rows = [self.setpoint_kw[row[evse]] if evse in row else none for evse in fleet.evse_ids.tolist()]
-        return np.array(rows, dtype=np.float64).reshape(fleet.n_evse, self.setpoint_kw.shape[1])
+        at = np.array([row.get(evse, len(row)) for evse in fleet.evse_ids.tolist()], dtype=np.int64)
+        none = np.zeros((1, self.setpoint_a.shape[1]), dtype=np.int16)
+        return Ceilings(
+            fleet.evse_ids,
+            np.concatenate([self.setpoint_a, none])[at],
+            np.concatenate([self.planned_a, none])[at],
+        )
 
 
 def store_run(
@@ -150,17 +158,39 @@ def _copy_setpoints(rows: Iterable[tuple[object, ...]]) -> None:
 
 class _SetpointRow(NamedTuple):
     pseudonym: str
-    setpoint_kw: list[float]
+    setpoint_a: list[int]
+    planned_kw: list[float]
+    phases: int
 
 
 def load_ceilings(*, run: DispatchRun) -> Ceilings:
     """Read a run's setpoints back."""
-    stored = Setpoint.objects.across_tenants().filter(run=run).values_list("evse__pseudonym", "setpoint_kw")
-    rows = sorted(_SetpointRow(*row) for row in stored)
+    stored = Setpoint.objects.across_tenants().filter(run=run)
+    columns = stored.values_list("evse__pseudonym", "setpoint_a", "planned_kw", "evse__phases")
+    rows = sorted(_SetpointRow(*row) for row in columns)
+    unit_kw = PHASE_KV * np.array([row.phases for row in rows], dtype=np.float64).reshape(-1, 1)
+    planned_kw = np.array([row.planned_kw for row in rows], dtype=np.float64).reshape(len(rows), run.n_period)
     return Ceilings(
         evse_ids=np.array([row.pseudonym for row in rows], dtype=np.str_),
-        setpoint_kw=np.array([row.setpoint_kw for row in rows], dtype=np.float64).reshape(len(rows), run.n_period),
+        setpoint_a=np.array([row.setpoint_a for row in rows], dtype=np.int16).reshape(len(rows), run.n_period),
+        planned_a=np.rint(planned_kw / unit_kw).astype(np.int16),
     )
+
+
+def store_issued(*, run: DispatchRun, fleet: Fleet, ceilings: FleetCeilings) -> None:
+    """Keep what each EVSE was told in the end, in place of an earlier pass; call it in a transaction."""
+    IssuedSetpoint.objects.across_tenants().filter(run=run).delete()
+    with connection.cursor() as cursor, cursor.copy(COPY_ISSUED) as copy:
+        for evse in range(fleet.n_evse):
+            copy.write_row(
+                (
+                    run.pk,
+                    int(fleet.evse_pks[evse]),
+                    int(fleet.dsrsp_pks[evse]),
+                    ceilings.setpoint_a[evse].tolist(),
+                    ceilings.setpoint_kw[evse].tolist(),
+                )
+            )
 
 
 def newest_run(*, area_pk: int, charging_day: date) -> DispatchRun | None:

@@ -15,7 +15,7 @@ from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
 from dispatch.core.check import add_up, check_nodes
 from dispatch.core.network import share_matrix
-from dispatch.core.problem import DispatchProblem, FlexRequest
+from dispatch.core.problem import TURN_UP, DispatchProblem, FlexRequest
 from dispatch.core.rounding import PHASE_KV, least_a, most_a
 
 
@@ -77,7 +77,7 @@ def node_links(problem: DispatchProblem) -> NodeLinks:
 def open_periods(
     price_gbp_per_kwh: FloatArray, planned_a: Int16Array, requests: tuple[FlexRequest, ...], *, share: float
 ) -> BoolArray:
-    """(n_evse, n_period) where each EVSE may be offered more than its plan, outside every request's window.
+    """(n_evse, n_period) where each EVSE may be offered more than its plan, outside every turn-down's window.
 
     In the cheap part of the day, and from the end of its planned charging on: what a car still needs then, no plan
     will bring. Cheap are the ``share`` of periods with the lowest prices, but none at the highest price of a day that
@@ -92,8 +92,8 @@ def open_periods(
     )
     still_planned = np.cumsum(planned_a[:, ::-1] > 0, axis=1)[:, ::-1] > 0
     is_open: BoolArray = is_cheap | ~still_planned
-    for request in requests:
-        is_open[:, request.start : request.end] = False
+    for request in sorted(requests, key=lambda request: -request.direction):  # where both are asked, down wins
+        is_open[:, request.start : request.end] = request.direction == TURN_UP
     return is_open
 
 
@@ -130,3 +130,24 @@ def offer_spare(
     setpoint_kw = setpoint_a * unit_kw
     check_nodes(problem, setpoint_kw)
     return FleetCeilings(setpoint_a, setpoint_kw, planned_a * unit_kw, add_up(problem, setpoint_kw))
+
+
+def release(
+    problem: DispatchProblem, setpoint_a: Int16Array, *, is_present: BoolArray, is_open: BoolArray, order: IntArray
+) -> FleetCeilings:
+    """Hand the ceilings of EVSEs without a car, period by period, to those with one.
+
+    Who is there is known when a period starts; a car that comes later in it waits for the next, since what it would
+    have been allowed is in use. Within a turn-down nobody is told more than before.
+
+    Args:
+        problem: of the whole fleet (``fleet_problem``).
+        setpoint_a: (n_evse, n_period) amperes told the day before.
+        is_present, is_open: (n_evse, n_period) plugged in at the start; where a ceiling may be raised.
+        order: (n_evse,) who is raised to its minimum first.
+
+    Raises:
+        CheckFailed: the ceilings break a cap after all; a bug, and never answered with those ceilings.
+    """
+    kept_a = np.where(is_present, setpoint_a, 0).astype(np.int16)
+    return offer_spare(problem, kept_a, is_open=is_open & is_present, order=order)

@@ -1,4 +1,4 @@
-from dispatch.models.runs import DispatchRun, RunNode, RunRequest, Setpoint
+from dispatch.models.runs import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint
 from dispatch.models.targets import TargetSignal
 
-__all__ = ["DispatchRun", "RunNode", "RunRequest", "Setpoint", "TargetSignal"]
+__all__ = ["DispatchRun", "IssuedSetpoint", "RunNode", "RunRequest", "Setpoint", "TargetSignal"]

@@ -110,3 +110,21 @@ class Setpoint(models.Model):
 
     def __str__(self) -> str:
         return f"EVSE {self.evse_id} in run {self.run_id}"
+
+
+class IssuedSetpoint(models.Model):
+    """What an EVSE was told in the end, half-hour by half-hour, once it was known who was plugged in."""
+
+    run = models.ForeignKey(DispatchRun, on_delete=models.CASCADE, related_name="issued")
+    evse = models.ForeignKey(EVSE, on_delete=models.PROTECT, related_name="issued")
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
+    setpoint_a = ArrayField(models.SmallIntegerField(), help_text="0 in periods that began without a car")
+    setpoint_kw = ArrayField(models.FloatField())
+
+    objects = TenantManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "evse"], name="issued_once_a_run")]
+
+    def __str__(self) -> str:
+        return f"issued to EVSE {self.evse_id} in run {self.run_id}"

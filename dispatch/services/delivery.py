@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from aggregator.arrays.fleet import load_fleet
-from aggregator.arrays.network import load_area
 from aggregator.arrays.sessions import load_session_history
 from aggregator.core.behaviour import Behaviour, BehaviourDraws, draw_behaviour
 from aggregator.core.digest import digest
@@ -22,12 +20,13 @@ from aggregator.core.network_area import NetworkArea
 from aggregator.core.sessions import SessionHistory
 from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import FloatArray
-from aggregator.core.virtual_evse import Delivery, deliver, uncontrolled_energy_kwh
+from aggregator.core.virtual_evse import Delivery, deliver, plugged_in_at_start, uncontrolled_energy_kwh
 from aggregator.models import Batch, Organisation
 from aggregator.services.batches import IngestResult
 from aggregator.services.ingest_readings import ingest_readings
-from dispatch.arrays.runs import load_ceilings
 from dispatch.models import DispatchRun
+from dispatch.services.issue import issue_setpoints
+from dispatch.services.runs import facts_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +62,9 @@ def deliver_day(
 ) -> DeliveredDay:
     """Simulate the virtual EVSEs of a run through its charging day and take in their half-hourly readings.
 
+    At the start of every half-hour the EVSEs without a car give way to those with one (``issue_setpoints``); a car
+    that plugs in within it waits for the next.
+
     Draws come from the seed and the sessions' ids, so the same day again gives the same readings, which change
     nothing when they are taken in twice. They count as known ``READ_AFTER`` the day's end.
 
@@ -72,20 +74,19 @@ def deliver_day(
     Raises:
         DayNotOver: ``as_of`` is before the day's end; sessions still to come would be metered as nothing.
     """
-    grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
+    facts, parameters = facts_of(run=run)
+    grid, area, fleet = facts.grid, facts.area, facts.fleet
     if as_of < grid.ends_at:
         raise DayNotOver(
             f"charging day {run.charging_day} ends at {grid.ends_at.isoformat()}, asked as of {as_of.isoformat()}",
             charging_day=str(run.charging_day),
         )
-    area = load_area(root=run.area, starts_at=grid.starts_at, ends_at=grid.ends_at)
-    fleet = load_fleet(area=area, at=grid.starts_at)
     sessions = _sessions_of(fleet, grid, as_of)
     rated_kw = fleet.rated_kw[sessions.evse]
     draws = draw_behaviour(sessions, behaviour=behaviour or Behaviour(), seed=seed)
-    delivery = deliver(
-        sessions, setpoint_kw=load_ceilings(run=run).of(fleet), rated_kw=rated_kw, grid=grid, draws=draws
-    )
+    is_present = plugged_in_at_start(sessions, draws=draws, grid=grid)
+    issued = issue_setpoints(run=run, facts=facts, parameters=parameters, is_present=is_present)
+    delivery = deliver(sessions, setpoint_kw=issued.setpoint_kw, rated_kw=rated_kw, grid=grid, draws=draws)
     results = _take_in_readings(run, fleet, grid, delivery.energy_kwh, grid.ends_at + READ_AFTER)
     logger.info(
         "read setpoints of run %s and %d sessions (%d overridden, %d absent); wrote %s: %.1f of %.1f kWh delivered",

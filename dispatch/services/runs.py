@@ -25,14 +25,14 @@ from aggregator.core.fleet import Fleet, ForecastSessions
 from aggregator.core.gap_fill import PeriodValues
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
-from aggregator.core.types import FloatArray
+from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
 from aggregator.models import AvailabilityForecast, Organisation
 from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
 from dispatch.arrays.targets import load_signals
 from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
 from dispatch.core.portable import problem_to_arrays
-from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, FlexRequest
+from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, DispatchProblem, FlexRequest
 from dispatch.core.solve import solve
 from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods
 from dispatch.models import DispatchRun, TargetSignal
@@ -79,7 +79,7 @@ def run_dispatch(
     """
     parameters = parameters or RunParameters()
     facts = load_facts(forecast=forecast, as_of=as_of, tariff_code=tariff_code, parameters=parameters)
-    assembled = _assemble(facts, parameters)
+    assembled = assemble(facts, parameters)
     input_sha256 = _fingerprint(assembled, facts, parameters)
     same = DispatchRun.objects.filter(area=forecast.area, charging_day=forecast.charging_day, input_sha256=input_sha256)
     if known := same.first():
@@ -92,7 +92,7 @@ def run_dispatch(
         if stored_meanwhile := same.first():
             return stored_meanwhile
         run = store_run(
-            run=_header(forecast, as_of, facts, parameters, plan, input_sha256),
+            run=_header(forecast, as_of, facts, stored_parameters(parameters, tariff_code), plan, input_sha256),
             plan=plan,
             ceilings=ceilings,
             assembled=assembled,
@@ -226,7 +226,8 @@ def _reserve(
     )
 
 
-def _assemble(facts: RunFacts, parameters: RunParameters) -> Assembled:
+def assemble(facts: RunFacts, parameters: RunParameters) -> Assembled:
+    """The problem of these facts."""
     return assemble_problem(
         area=facts.area,
         fleet=facts.fleet,
@@ -262,25 +263,53 @@ def _with_spare(facts: RunFacts, assembled: Assembled, plan: DispatchPlan, param
     """The plan's ceilings, raised into what headroom it left in the cheaper periods."""
     planned_a = np.zeros((facts.fleet.n_evse, facts.grid.n_period), dtype=np.int16)
     planned_a[assembled.evse] = plan.setpoint_a
-    day = facts.grid.starts_at.toordinal()
-    return offer_spare(
-        fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
-        planned_a,
-        is_open=open_periods(
-            assembled.problem.price_gbp_per_kwh[0],
-            planned_a,
-            assembled.problem.requests,
-            share=parameters.spare_price_share,
-        ),
-        order=np.roll(np.arange(facts.fleet.n_evse), -day),
+    room = room_for_spare(facts, assembled, planned_a, parameters)
+    return offer_spare(room.problem, planned_a, is_open=room.is_open, order=room.order)
+
+
+@dataclass(frozen=True, slots=True)
+class SpareRoom:
+    """Where and in which order ceilings may be raised, and the problem they are checked against."""
+
+    problem: DispatchProblem
+    is_open: BoolArray
+    order: IntArray
+
+
+def room_for_spare(
+    facts: RunFacts, assembled: Assembled, planned_a: Int16Array, parameters: RunParameters
+) -> SpareRoom:
+    """The spare headroom of a run whose plan is (n_evse, n_period) ``planned_a``."""
+    problem = assembled.problem
+    is_open = open_periods(
+        problem.price_gbp_per_kwh[0], planned_a, problem.requests, share=parameters.spare_price_share
     )
+    return SpareRoom(
+        problem=fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
+        is_open=is_open,
+        order=np.roll(np.arange(facts.fleet.n_evse), -facts.grid.starts_at.toordinal()),
+    )
+
+
+def stored_parameters(parameters: RunParameters, tariff_code: str) -> dict[str, float | str]:
+    """What a run's row keeps of how it was asked."""
+    return {"tariff": tariff_code, **asdict(parameters)}
+
+
+def facts_of(*, run: DispatchRun) -> tuple[RunFacts, RunParameters]:
+    """What a stored run read, loaded again as it was known then."""
+    asked = dict(run.parameters)
+    tariff_code = str(asked.pop("tariff"))
+    parameters = RunParameters(**asked)
+    facts = load_facts(forecast=run.forecast, as_of=run.as_of, tariff_code=tariff_code, parameters=parameters)
+    return facts, parameters
 
 
 def _header(
     forecast: AvailabilityForecast,
     as_of: datetime,
     facts: RunFacts,
-    parameters: RunParameters,
+    parameters: dict[str, float | str],
     plan: DispatchPlan,
     input_sha256: str,
 ) -> DispatchRun:
@@ -292,7 +321,7 @@ def _header(
         starts_at=facts.grid.starts_at,
         n_period=facts.grid.n_period,
         period_minutes=facts.grid.period_minutes,
-        parameters=asdict(parameters),
+        parameters=parameters,
         input_sha256=input_sha256,
         method=plan.method,
         rung=plan.rung,

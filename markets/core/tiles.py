@@ -48,9 +48,11 @@ def cycle_tiles(summary: Mapping[str, object], *, are_ev_figures_shown: bool = T
         TileGroup(
             "Peak and cost",
             (
-                Tile("Peak without dispatch", number(ev.get("peak_uncontrolled_kw")), "kW"),
-                Tile("Peak with dispatch", number(ev.get("peak_metered_kw")), "kW"),
-                Tile("Peak planned if all come", number(ev.get("peak_planned_kw")), "kW"),
+                Tile("Network peak without dispatch", number(ev.get("network_peak_uncontrolled_kw")), "kW"),
+                Tile("Network peak with dispatch", number(ev.get("network_peak_metered_kw")), "kW"),
+                Tile("EV peak without dispatch", number(ev.get("peak_uncontrolled_kw")), "kW"),
+                Tile("EV peak with dispatch", number(ev.get("peak_metered_kw")), "kW"),
+                Tile("EV peak planned if all come", number(ev.get("peak_planned_kw")), "kW"),
                 Tile("Nodes over rating without dispatch", number(ev.get("n_node_over_uncontrolled"), 0)),
                 _over_rating(ev.get("n_node_over_metered")),
                 Tile("Cost without dispatch", number(ev.get("cost_uncontrolled_gbp"), 2), "GBP"),

@@ -264,6 +264,8 @@ def _node_figures(delivered: DeliveredDay, curves: DayCurves) -> Summary:
     figures: Summary = {
         "peak_uncontrolled_kw": float(curves.uncontrolled_kw[0].max()),
         "peak_metered_kw": float(curves.metered_kw[0].max()),
+        "network_peak_uncontrolled_kw": float(curves.total_kw(curves.uncontrolled_kw)[0].max()),
+        "network_peak_metered_kw": float(curves.total_kw(curves.metered_kw)[0].max()),
         "n_node_over_uncontrolled": curves.n_over(curves.uncontrolled_kw),
         "n_node_over_metered": curves.n_over(curves.metered_kw),
     }

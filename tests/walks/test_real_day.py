@@ -19,7 +19,7 @@ from django.db import transaction
 
 from aggregator.core.timegrid import charging_day
 from aggregator.models import EVSE, MeterDay, NetworkNode, Organisation
-from dispatch.models import RunNode, Setpoint
+from dispatch.models import IssuedSetpoint, RunNode, Setpoint
 from dispatch.services.targets import receive_target
 from markets.core.statement_file import parse_statement
 from markets.models import CycleNode, CycleRun, Instruction, Product, Statement
@@ -144,6 +144,22 @@ class TestRealDay:
             np.testing.assert_allclose(node.metered_kw, load_kw[node.node.code], atol=1e-6)
             assert (total_kw <= rating_kw + TOLERANCE_KW).all(), node.node.code
 
+    def test_keeps_every_cap_with_what_was_told_in_the_end(self, walk: Walk):
+        """Ceilings of cars that were there, raised by what absent ones left: added up again, node by node."""
+        issued = IssuedSetpoint.objects.across_tenants().filter(run=walk.cycle.run)
+        load_kw = add_up({setpoint.evse_id: np.array(setpoint.setpoint_kw) for setpoint in issued})
+
+        assert issued.count() == 55
+        for node in RunNode.objects.filter(run=walk.cycle.run).select_related("node"):
+            assert (load_kw[node.node.code] <= np.array(node.limit_kw) + TOLERANCE_KW).all(), node.node.code
+
+    def test_meters_no_car_above_what_it_was_told(self, walk: Walk):
+        """Nobody overrode on this day, so no half-hour may hold more than its ceiling."""
+        assert walk.cycle.summary["n_override"] == 0
+        energy = metered_kwh(walk)
+        for setpoint in IssuedSetpoint.objects.across_tenants().filter(run=walk.cycle.run):
+            assert (energy[setpoint.evse_id] <= np.array(setpoint.setpoint_kw) * 0.5 + 1e-9).all()
+
     def test_would_have_broken_a_limit_without_dispatch(self, walk: Walk):
         assert walk.cycle.summary["n_node_over_uncontrolled"] > 0
 
@@ -198,6 +214,7 @@ def report(figures: dict[str, float]) -> str:
     """Peak and cost of the day without and with dispatch, and what was left unserved."""
     rows = [
         ("EV peak, kW", figures["peak_uncontrolled_kw"], figures["peak_metered_kw"]),
+        ("feeder peak, kW", figures["network_peak_uncontrolled_kw"], figures["network_peak_metered_kw"]),
         (
             f"peak at {figures['tightest_node']} with households, kW (rating {figures['tightest_rating_kw']:.1f})",
             figures["tightest_peak_uncontrolled_kw"],

@@ -11,6 +11,7 @@ from aggregator.core.virtual_evse import (
     InvalidDelivery,
     SessionOutsideGrid,
     deliver,
+    plugged_in_at_start,
     uncontrolled_energy_kwh,
     uncontrolled_power_kw,
 )
@@ -278,3 +279,22 @@ class TestDeliver:
 
         assert done.energy_kwh.sum() == 0
         assert DAY.starts_at == datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+
+class TestPluggedInAtStart:
+    def test_sees_a_car_from_the_first_period_that_starts_with_it(self):
+        # 17:10 to 18:20: at 17:30 and 18:00 it is there, at 17:00 it was not yet, at 18:30 no longer.
+        grid = charging_day(date(2026, 1, 15))
+        sessions = history([("home", "2026-01-15 17:10", "2026-01-15 18:20", 5.0)])
+        draws = draw_behaviour(sessions, behaviour=Behaviour(no_show_rate=0.0), seed=1)
+
+        found = plugged_in_at_start(sessions, draws=draws, grid=grid)
+
+        assert np.flatnonzero(found[0]).tolist() == [11, 12]
+
+    def test_does_not_see_one_that_never_came(self):
+        grid = charging_day(date(2026, 1, 15))
+        sessions = history([("home", "2026-01-15 17:10", "2026-01-15 18:20", 5.0)])
+        draws = draw_behaviour(sessions, behaviour=Behaviour(no_show_rate=1.0), seed=1)
+
+        assert not plugged_in_at_start(sessions, draws=draws, grid=grid).any()

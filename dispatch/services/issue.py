@@ -1,0 +1,32 @@
+"""Tell EVSEs, half-hour by half-hour, what they may draw now that it is known who is plugged in."""
+
+from django.db import transaction
+
+from aggregator.core.types import BoolArray
+from dispatch.arrays.runs import load_ceilings, store_issued
+from dispatch.core.assemble import RunParameters
+from dispatch.core.spare import FleetCeilings, release
+from dispatch.models import DispatchRun
+from dispatch.services.runs import RunFacts, assemble, room_for_spare
+
+
+def issue_setpoints(
+    *, run: DispatchRun, facts: RunFacts, parameters: RunParameters, is_present: BoolArray
+) -> FleetCeilings:
+    """Hand what the run holds for EVSEs without a car to those with one, and keep what each was told.
+
+    Every node's cap is the run's own and is checked again with all ceilings added up.
+
+    Args:
+        facts, parameters: what the run read and how it was asked (``facts_of``).
+        is_present: (n_evse, n_period) EVSEs of ``facts.fleet`` with a car when the period starts.
+
+    Raises:
+        CheckFailed: a bug; the ceilings broke a cap, and nothing was told.
+    """
+    told = load_ceilings(run=run).of(facts.fleet)
+    room = room_for_spare(facts, assemble(facts, parameters), told.planned_a, parameters)
+    issued = release(room.problem, told.setpoint_a, is_present=is_present, is_open=room.is_open, order=room.order)
+    with transaction.atomic():
+        store_issued(run=run, fleet=facts.fleet, ceilings=issued)
+    return issued
