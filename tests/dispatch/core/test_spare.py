@@ -70,8 +70,8 @@ class TestOpenPeriods:
         is_open = open_periods(np.array([0.3, 0.2, 0.1]), planned_a, (), share=0.01)
         assert is_open.tolist() == [[False, True, True], [False, False, True], [True, True, True]]
 
-    def test_closes_the_windows_of_requests_for_all(self):
-        assert cheap([0.1] * 6, request(1, 3), request(4, 5, TURN_UP)) == [0, 3, 5]
+    def test_closes_the_windows_of_turn_downs_for_all(self):
+        assert cheap([0.1] * 6, request(1, 3), request(4, 5, TURN_UP)) == [0, 3, 4, 5]
         assert after([16, 0, 0, 0, 0, 0], request(2, 4)) == [1, 4, 5]
 
     def test_may_open_nothing(self):
