@@ -204,7 +204,8 @@ class TestRunDispatch:
         first = dispatch()
         second = dispatch(parameters=RunParameters(unserved_gbp_per_kwh=3.0, method="greedy"))
         assert first.pk != second.pk
-        assert RunParameters(**second.parameters).unserved_gbp_per_kwh == 3.0
+        assert second.parameters["unserved_gbp_per_kwh"] == 3.0
+        assert first.parameters["tariff"] == second.parameters["tariff"] == TARIFF
 
     def test_keeps_every_node_within_its_limit_by_hand(self):
         make_small_area(DAY, rating_kva=36.0)
