@@ -39,7 +39,7 @@ from dispatch.models import DispatchRun, TargetSignal
 
 logger = logging.getLogger(__name__)
 
-METHOD = "day-ahead-2"  # part of every run's fingerprint: a changed method is a new run of the same facts
+METHOD = "day-ahead-3"  # part of every run's fingerprint: a changed method is a new run of the same facts
 
 
 class NoForecast(FlexError):
