@@ -16,7 +16,7 @@ from aggregator.core.types import BoolArray, FloatArray, IntArray, TimeArray
 from aggregator.models import Organisation
 from dispatch.models import DispatchRun, Setpoint, TargetSignal
 from markets.core.baseline import BaselineHistory, BaselineRule
-from markets.core.history import adjustment_starts, candidate_days, same_local_time
+from markets.core.history import adjustment_starts, candidate_days, local_dates, same_local_time
 from markets.core.portfolio import portfolio_kwh, read_throughout
 from markets.models import FlexEvent, Instruction
 
@@ -166,14 +166,13 @@ def _at(energy: MeterEnergy, instants: TimeArray) -> FloatArray:
 
 
 def _event_days(event: FlexEvent, portfolios: Portfolios, days: tuple[date, ...]) -> BoolArray:
-    """(n_unit, n_day) local days on which the portfolio was called before, whatever the zone."""
+    """(n_unit, n_day) local days on which the portfolio was called before, whatever the zone; a night has two."""
     index = {organisation.pk: at for at, organisation in enumerate(portfolios.organisations)}
     earlier = Instruction.objects.across_tenants().filter(organisation__in=index).exclude(event=event)
     called = np.zeros((portfolios.n_unit, len(days)), dtype=np.bool_)
-    for organisation_pk, starts_at in earlier.values_list("organisation_id", "event__signal__starts_at"):
-        day = starts_at.astimezone(LONDON).date()
-        if day in days:
-            called[index[organisation_pk], days.index(day)] = True
+    for instruction in earlier.select_related("event__signal"):
+        for day in set(local_dates(event_grid(instruction.event.signal).period_starts())) & set(days):
+            called[index[instruction.organisation_id], days.index(day)] = True
     return called
 
 
