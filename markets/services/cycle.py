@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 
 KNOWN_AT = time(18)  # London clock, the day before: when a day-ahead plan is made
 SETTLED_AFTER = timedelta(hours=2)
+LONGEST_REASON = 500
 STEPS = ("forecast", "dispatch", "instruct", "deliver", "settle", "summarise")
 
 Summary = dict[str, float | int | str | dict[str, int]]
@@ -80,8 +81,8 @@ def run_cycle(*, order: CycleOrder, on_step: Callable[[str], None] = lambda _ste
     cycle = _open(order)
     try:
         settlements = _run_steps(cycle, order, on_step)
-    except FlexError as error:
-        _close(cycle, CycleRun.State.FAILED, order.now, error=str(error)[:500])
+    except Exception as error:
+        _close(cycle, CycleRun.State.FAILED, order.now, error=_reason(error))
         raise
     with transaction.atomic():
         take_turn("cycle", cycle.pk)
@@ -90,10 +91,17 @@ def run_cycle(*, order: CycleOrder, on_step: Callable[[str], None] = lambda _ste
     return cycle
 
 
-def run_cycle_job(*, area: str, day: str, tariff: str, now: datetime) -> dict[str, object]:
+def _reason(error: Exception) -> str:
+    """What a failed cycle says of itself; an error nobody anticipated is named, too."""
+    text = str(error) if isinstance(error, FlexError) else f"{type(error).__name__}: {error}"
+    return text.replace("\x00", "")[:LONGEST_REASON]
+
+
+def run_cycle_job(*, area: str, day: str, tariff: str, now: datetime, as_of: str = "") -> dict[str, object]:
     """The cycle as a job: plain words in, plain words out."""
     charging_date = date.fromisoformat(day)
-    order = CycleOrder(area_code=area, day=charging_date, tariff_code=tariff, as_of=day_ahead(charging_date), now=now)
+    known_at = datetime.fromisoformat(as_of) if as_of else day_ahead(charging_date)
+    order = CycleOrder(area_code=area, day=charging_date, tariff_code=tariff, as_of=known_at, now=now)
     cycle = run_cycle(order=order)
     return {"cycle": cycle.pk, "payment_gbp": cycle.summary["payment_gbp"]}
 

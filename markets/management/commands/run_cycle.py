@@ -68,11 +68,17 @@ class Command(BaseCommand):
         )
 
     def enqueue(self, order: CycleOrder) -> None:
+        payload = {
+            "area": order.area_code,
+            "day": order.day.isoformat(),
+            "tariff": order.tariff_code,
+            "as_of": order.as_of.isoformat(),
+        }
         job = enqueue(
             kind="run_cycle",
-            payload={"area": order.area_code, "day": order.day.isoformat(), "tariff": order.tariff_code},
+            payload=payload,
             now=order.now,
-            unique_key=f"run_cycle:{order.area_code}:{order.day}:{order.tariff_code}",
+            unique_key=":".join(("run_cycle", *payload.values())),
         )
         wake(job_id=job.pk, clock=timezone.now)
         job.refresh_from_db()
