@@ -14,12 +14,31 @@ from typing import Any
 
 import environ
 
+from aggregator.core.errors import FlexError
 from flex import postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 if (BASE_DIR / ".env").is_file():
     env.read_env(str(BASE_DIR / ".env"))
+
+
+class SettingRefused(FlexError):
+    code = "flex.setting_refused"
+
+
+def _whole_number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingRefused(f"{name} is a whole number of seconds, found {text!r}") from None
+
+
+def _one_of(name: str, text: str, known: set[str]) -> str:
+    if text not in known:
+        raise SettingRefused(f"{name} is one of {', '.join(sorted(known))}, found {text!r}")
+    return text
+
 
 VAR_DIR = postgres.var_folder()
 LOOPBACK_HOSTS = ["127.0.0.1", "localhost", "[::1]"]
@@ -159,8 +178,8 @@ CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 3600} if CELERY_BROKER_URL.startswith("redis") else {}
-JOB_LEASE_S = env.int("JOB_LEASE_S", default=60)
-JOB_SWEEP_S = env.int("JOB_SWEEP_S", default=15)
+JOB_LEASE_S = _whole_number("JOB_LEASE_S", env.str("JOB_LEASE_S", default="60"))
+JOB_SWEEP_S = _whole_number("JOB_SWEEP_S", env.str("JOB_SWEEP_S", default="15"))
 # The sweep finds what no message woke: due again after a failure, or left by a dead worker or broker.
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "aggregator.sweep", "schedule": float(JOB_SWEEP_S), "options": {"expires": float(JOB_SWEEP_S)}},
@@ -185,7 +204,9 @@ STORAGES = {
 }
 
 # --- log ------------------------------------------------------------------------------------------
-LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+LOG_LEVEL = _one_of(
+    "LOG_LEVEL", env.str("LOG_LEVEL", default="INFO").upper(), {"CRITICAL", "DEBUG", "ERROR", "INFO", "WARNING"}
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

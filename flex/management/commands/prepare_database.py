@@ -7,7 +7,7 @@ from typing import Any
 import psycopg.conninfo
 from django.conf import settings
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from psycopg import sql
 
@@ -29,7 +29,13 @@ class Command(BaseCommand):
     def alone(self) -> Iterator[psycopg.Connection]:
         """Log in beside the database and wait there until nobody else prepares it: two migrations at once collide."""
         maintenance = {**connection.get_connection_params(), "dbname": "postgres"}
-        with psycopg.connect(psycopg.conninfo.make_conninfo("", **_login(maintenance)), autocommit=True) as session:
+        try:
+            session = psycopg.connect(psycopg.conninfo.make_conninfo("", **_login(maintenance)), autocommit=True)
+        except psycopg.OperationalError as error:
+            raise CommandError(
+                f"cannot log in to the server of DATABASE_URL: {' '.join(str(error).split())}"
+            ) from error
+        with session:
             session.execute(
                 "SELECT pg_advisory_lock(hashtextextended(%s, 0))", [f"prepare {settings.DATABASE_OWNER['NAME']}"]
             )
