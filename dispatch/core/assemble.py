@@ -39,6 +39,7 @@ class RunParameters:
         background_days: days of past demand looked at.
         override_alpha: accepted chance that more consumers override at once than the reserve holds back for.
         spare_price_share: unused headroom is offered in this cheapest share of the day (``spare.open_periods``).
+        spare_peak_level: and lifts no node above this multiple of its day's highest other demand (``spare.valley_kw``).
         gap: certified gap asked of the solver.
         time_limit_s: of the solve.
         method: of ``dispatch.core.solve``.
@@ -51,12 +52,20 @@ class RunParameters:
     background_days: int = 56
     override_alpha: float = 0.01
     spare_price_share: float = 0.75
+    spare_peak_level: float = 1.2
     gap: float = 1e-4
     time_limit_s: float = 60.0
     method: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("unserved_gbp_per_kwh", "carbon_gbp_per_tonne", "ramp_gbp_per_kwh", "gap", "time_limit_s"):
+        for name in (
+            "unserved_gbp_per_kwh",
+            "carbon_gbp_per_tonne",
+            "ramp_gbp_per_kwh",
+            "gap",
+            "time_limit_s",
+            "spare_peak_level",
+        ):
             value = getattr(self, name)
             if not 0 <= value <= 1e6:
                 raise InvalidRunParameters(f"{name} is {value}, expected 0 to 1,000,000", field=name, value=value)

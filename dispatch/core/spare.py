@@ -97,8 +97,27 @@ def open_periods(
     return is_open
 
 
+def valley_kw(background_kw: FloatArray, *, level: float) -> FloatArray:
+    """(n_node, n_period) EV power that lifts no node above ``level`` times the highest demand it sees without EVs.
+
+    Spare that filled every node to its rating would let all cars start at once when a request or a dear hour ends, and
+    make a second peak. A node without other demand has no valley, and no bound.
+
+    Args:
+        background_kw: (n_node, n_period) other demand expected that day.
+    """
+    peak_kw = background_kw.max(axis=1, keepdims=True)
+    valley: FloatArray = np.where(peak_kw > 0, np.maximum(level * peak_kw - background_kw, 0.0), np.inf)
+    return valley
+
+
 def offer_spare(
-    problem: DispatchProblem, planned_a: Int16Array, *, is_open: BoolArray, order: IntArray
+    problem: DispatchProblem,
+    planned_a: Int16Array,
+    *,
+    is_open: BoolArray,
+    order: IntArray,
+    bound_kw: FloatArray | None = None,
 ) -> FleetCeilings:
     """Raise planned ceilings into unused headroom, in whole amperes.
 
@@ -107,6 +126,7 @@ def offer_spare(
         planned_a: (n_evse, n_period) amperes of the plan.
         is_open: (n_evse, n_period) where ceilings may be raised.
         order: (n_evse,) who is raised to its minimum first; turned from day to day.
+        bound_kw: (n_node, n_period) nothing is raised above it (``valley_kw``), whatever the cap would allow.
 
     Returns:
         Ceilings nowhere below ``planned_a``; 0 or at least each device's minimum.
@@ -121,9 +141,9 @@ def offer_spare(
         rated_kw=problem.session_max_kw,
         min_kw=least[:, 0] * unit_kw[:, 0],
         links=node_links(problem),
-        limit_kw=problem.node_limit_kw,
+        limit_kw=problem.node_limit_kw if bound_kw is None else np.minimum(problem.node_limit_kw, bound_kw),
         order=order,
-        is_open=is_open,
+        is_open=is_open & (most > 0),  # one whose rating is under its minimum would only take from others
     )
     whole_a = np.minimum(np.floor(raised_kw / unit_kw + 1e-9), most)
     setpoint_a = np.maximum(planned_a, np.where(whole_a >= least, whole_a, 0)).astype(np.int16)
@@ -133,7 +153,13 @@ def offer_spare(
 
 
 def release(
-    problem: DispatchProblem, setpoint_a: Int16Array, *, is_present: BoolArray, is_open: BoolArray, order: IntArray
+    problem: DispatchProblem,
+    setpoint_a: Int16Array,
+    *,
+    is_present: BoolArray,
+    is_open: BoolArray,
+    order: IntArray,
+    bound_kw: FloatArray | None = None,
 ) -> FleetCeilings:
     """Hand the ceilings of EVSEs without a car, period by period, to those with one.
 
@@ -144,10 +170,10 @@ def release(
         problem: of the whole fleet (``fleet_problem``).
         setpoint_a: (n_evse, n_period) amperes told the day before.
         is_present, is_open: (n_evse, n_period) plugged in at the start; where a ceiling may be raised.
-        order: (n_evse,) who is raised to its minimum first.
+        order, bound_kw: as in ``offer_spare``.
 
     Raises:
         CheckFailed: the ceilings break a cap after all; a bug, and never answered with those ceilings.
     """
     kept_a = np.where(is_present, setpoint_a, 0).astype(np.int16)
-    return offer_spare(problem, kept_a, is_open=is_open & is_present, order=order)
+    return offer_spare(problem, kept_a, is_open=is_open & is_present, order=order, bound_kw=bound_kw)

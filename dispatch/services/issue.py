@@ -26,7 +26,14 @@ def issue_setpoints(
     """
     told = load_ceilings(run=run).of(facts.fleet)
     room = room_for_spare(facts, assemble(facts, parameters), told.planned_a, parameters)
-    issued = release(room.problem, told.setpoint_a, is_present=is_present, is_open=room.is_open, order=room.order)
+    issued = release(
+        room.problem,
+        told.setpoint_a,
+        is_present=is_present,
+        is_open=room.is_open,
+        order=room.order,
+        bound_kw=room.bound_kw,
+    )
     with transaction.atomic():
         store_issued(run=run, fleet=facts.fleet, ceilings=issued)
     return issued

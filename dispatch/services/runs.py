@@ -34,12 +34,12 @@ from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, r
 from dispatch.core.portable import problem_to_arrays
 from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, DispatchProblem, FlexRequest
 from dispatch.core.solve import solve
-from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods
+from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods, valley_kw
 from dispatch.models import DispatchRun, TargetSignal
 
 logger = logging.getLogger(__name__)
 
-METHOD = "day-ahead-3"  # part of every run's fingerprint: a changed method is a new run of the same facts
+METHOD = "day-ahead-4"  # part of every run's fingerprint: a changed method is a new run of the same facts
 
 
 class NoForecast(FlexError):
@@ -264,7 +264,7 @@ def _with_spare(facts: RunFacts, assembled: Assembled, plan: DispatchPlan, param
     planned_a = np.zeros((facts.fleet.n_evse, facts.grid.n_period), dtype=np.int16)
     planned_a[assembled.evse] = plan.setpoint_a
     room = room_for_spare(facts, assembled, planned_a, parameters)
-    return offer_spare(room.problem, planned_a, is_open=room.is_open, order=room.order)
+    return offer_spare(room.problem, planned_a, is_open=room.is_open, order=room.order, bound_kw=room.bound_kw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +274,7 @@ class SpareRoom:
     problem: DispatchProblem
     is_open: BoolArray
     order: IntArray
+    bound_kw: FloatArray
 
 
 def room_for_spare(
@@ -288,6 +289,7 @@ def room_for_spare(
         problem=fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
         is_open=is_open,
         order=np.roll(np.arange(facts.fleet.n_evse), -facts.grid.starts_at.toordinal()),
+        bound_kw=valley_kw(facts.held_back.background_kw, level=parameters.spare_peak_level),
     )
 
 

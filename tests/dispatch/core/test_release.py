@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from dispatch.core.check import add_up
 from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchProblem, FlexRequest
-from dispatch.core.spare import open_periods, release
+from dispatch.core.spare import open_periods, release, valley_kw
 
 UNIT_KW = 0.23
 
@@ -90,3 +90,28 @@ class TestOpenPeriodsInRequests:
         found = open_periods(np.array([0.3, 0.1, 0.1, 0.2]), planned_a, requests, share=0.5)
 
         np.testing.assert_array_equal(found, [[is_open, True, True, False]])
+
+
+class TestValleyKw:
+    def test_fills_up_to_the_days_highest_other_demand_and_a_fifth(self):
+        # The highest is 10 kW; 1.2 times that leaves 2 kW at its time, 8 kW beside 4 and 12 kW beside nothing.
+        np.testing.assert_allclose(valley_kw(np.array([[10.0, 4.0, 0.0]]), level=1.2), [[2.0, 8.0, 12.0]])
+
+    def test_does_not_bound_a_node_without_other_demand(self):
+        assert np.isinf(valley_kw(np.zeros((1, 3)), level=1.2)).all()
+
+    def test_is_never_negative(self):
+        assert (valley_kw(np.array([[10.0, 9.0]]), level=0.5) >= 0).all()
+
+    def test_keeps_released_cars_from_making_a_peak(self):
+        # Room for 40 A under the cap, but a bound of 8 A: only the first car can start, at 8 A.
+        found = release(
+            street(2, 40 * UNIT_KW, n_period=1),
+            np.zeros((2, 1), dtype=np.int16),
+            is_present=np.ones((2, 1), dtype=bool),
+            is_open=np.ones((2, 1), dtype=bool),
+            order=np.arange(2),
+            bound_kw=np.full((1, 1), 8.01 * UNIT_KW),
+        )
+
+        np.testing.assert_array_equal(found.setpoint_a, [[8], [0]])
