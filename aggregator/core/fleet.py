@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.core.types import FloatArray, IntArray, StrArray, TimeArray
+from aggregator.core.types import BoolArray, FloatArray, IntArray, StrArray, TimeArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,16 @@ class ForecastSessions:
     end: IntArray
     energy_kwh: FloatArray
     probability: FloatArray
+
+    def select(self, chosen: BoolArray) -> "ForecastSessions":
+        """The sessions chosen by an (n_session,) mask."""
+        return ForecastSessions(
+            self.evse_ids[chosen],
+            self.start[chosen],
+            self.end[chosen],
+            self.energy_kwh[chosen],
+            self.probability[chosen],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 
 import numpy as np
@@ -299,12 +299,13 @@ def stored_parameters(parameters: RunParameters, tariff_code: str) -> dict[str, 
 
 
 def facts_of(*, run: DispatchRun) -> tuple[RunFacts, RunParameters]:
-    """What a stored run read, loaded again as it was known then."""
+    """What a stored run read, loaded again as it was known then; EVSEs that left since are left out."""
     asked = dict(run.parameters)
     tariff_code = str(asked.pop("tariff"))
     parameters = RunParameters(**asked)
     facts = load_facts(forecast=run.forecast, as_of=run.as_of, tariff_code=tariff_code, parameters=parameters)
-    return facts, parameters
+    stayed = np.isin(facts.sessions.evse_ids, facts.fleet.evse_ids)
+    return replace(facts, sessions=facts.sessions.select(stayed)), parameters
 
 
 def _header(
@@ -375,4 +376,5 @@ def _fingerprint(assembled: Assembled, facts: RunFacts, parameters: RunParameter
     references = ",".join(signal.reference for signal in facts.signals)
     fleet = facts.fleet  # whole: unused headroom is offered to EVSEs without a session too
     everyone = (fleet.evse_ids, fleet.dsrsp_pks, fleet.node, fleet.phases, fleet.rated_kw, fleet.min_current_a)
-    return digest(METHOD, repr(parameters), references, *everyone, *named)
+    # The background beside the limits it is part of: it bounds spare headroom where no rating is known, too.
+    return digest(METHOD, repr(parameters), references, *everyone, facts.held_back.background_kw, *named)

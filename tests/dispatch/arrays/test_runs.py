@@ -5,7 +5,9 @@ import pytest
 
 from aggregator.arrays.fleet import load_fleet
 from aggregator.arrays.network import load_area
+from aggregator.core.fleet import Fleet
 from aggregator.core.timegrid import charging_day
+from aggregator.models import EVSE
 from aggregator.services.forecasts import forecast_area
 from dispatch.arrays.runs import Ceilings, load_ceilings, newest_run
 from dispatch.core.assemble import RunParameters
@@ -63,28 +65,44 @@ class TestLoadCeilings:
         run = dispatch(street)
         ceilings = load_ceilings(run=run)
         assert ceilings.evse_ids.tolist() == [f"evse_home-{index}" for index in range(6)]
-        for evse_id, setpoint_kw in zip(ceilings.evse_ids.tolist(), ceilings.setpoint_kw, strict=True):
+        for at, evse_id in enumerate(ceilings.evse_ids.tolist()):
             row = Setpoint.objects.across_tenants().get(run=run, evse__pseudonym=evse_id)
-            assert setpoint_kw.tolist() == row.setpoint_kw
+            assert ceilings.setpoint_a[at].tolist() == row.setpoint_a
+            assert (ceilings.planned_a[at] * 0.23).tolist() == pytest.approx(row.planned_kw)
+
+    def test_reads_three_phases_as_amperes_of_each(self, street):
+        EVSE.objects.across_tenants().filter(pk=street.evses[0].pk).update(node=street.feeder, phases=3, rated_kw=11.04)
+        run = dispatch(street)
+        ceilings = load_ceilings(run=run)
+        row = Setpoint.objects.across_tenants().get(run=run, evse=street.evses[0])
+        assert max(row.planned_kw) > 0
+        assert (ceilings.planned_a[0] * 0.69).tolist() == pytest.approx(row.planned_kw)
+        assert (ceilings.planned_a <= ceilings.setpoint_a).all()
 
     def test_is_empty_for_a_run_without_evses(self, street):
         run = dispatch(street)
         Setpoint.objects.across_tenants().filter(run=run).delete()
-        assert load_ceilings(run=run).setpoint_kw.shape == (0, 48)
+        ceilings = load_ceilings(run=run)
+        assert ceilings.setpoint_a.shape == ceilings.planned_a.shape == (0, 48)
 
 
 class TestCeilings:
-    def test_follow_the_fleet_whatever_its_order(self, street):
+    def fleet(self, street: SmallArea) -> Fleet:
         area = load_area(root=street.feeder, starts_at=GRID.starts_at, ends_at=GRID.ends_at)
-        fleet = load_fleet(area=area, at=GRID.starts_at)
-        turned = Ceilings(fleet.evse_ids[::-1], np.arange(6.0)[:, np.newaxis] * np.ones(48))
-        assert turned.of(fleet)[:, 0].tolist() == [5, 4, 3, 2, 1, 0]
+        return load_fleet(area=area, at=GRID.starts_at)
+
+    def test_follow_the_fleet_whatever_its_order(self, street):
+        fleet = self.fleet(street)
+        told_a = np.arange(6, dtype=np.int16)[:, np.newaxis] * np.ones(48, dtype=np.int16)
+        turned = Ceilings(fleet.evse_ids[::-1], told_a, told_a * 2).of(fleet)
+        assert turned.setpoint_a[:, 0].tolist() == [5, 4, 3, 2, 1, 0]
+        assert turned.planned_a[:, 0].tolist() == [10, 8, 6, 4, 2, 0]
+        assert turned.evse_ids.tolist() == fleet.evse_ids.tolist()
 
     def test_are_zero_for_an_evse_the_run_does_not_know(self, street):
-        area = load_area(root=street.feeder, starts_at=GRID.starts_at, ends_at=GRID.ends_at)
-        fleet = load_fleet(area=area, at=GRID.starts_at)
-        one = Ceilings(np.array(["evse_home-3", "evse_gone"]), np.full((2, 48), 7.0))
-        assert one.of(fleet)[:, 0].tolist() == [0, 0, 0, 7, 0, 0]
+        told_a = np.full((2, 48), 7, dtype=np.int16)
+        one = Ceilings(np.array(["evse_home-3", "evse_gone"]), told_a, told_a).of(self.fleet(street))
+        assert one.setpoint_a[:, 0].tolist() == one.planned_a[:, 0].tolist() == [0, 0, 0, 7, 0, 0]
 
 
 class TestNewestRun:

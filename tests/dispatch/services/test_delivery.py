@@ -9,7 +9,7 @@ from aggregator.core.timegrid import charging_day, utc
 from aggregator.models import Batch, ChargingSession, MeterDay, NodeRating
 from aggregator.services.forecasts import forecast_area
 from dispatch.core.assemble import RunParameters
-from dispatch.models import DispatchRun, Setpoint
+from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, Setpoint
 from dispatch.services.delivery import READ_AFTER, DayNotOver, DeliveredDay, deliver_day
 from dispatch.services.runs import run_dispatch
 from markets.services.cycle import day_ahead
@@ -41,7 +41,9 @@ def metered_kwh(delivered: DeliveredDay, as_of: datetime = AFTER) -> np.ndarray:
 
 
 def ceilings_kw(run: DispatchRun, delivered: DeliveredDay) -> np.ndarray:
-    by_pk = {row.evse_id: row.setpoint_kw for row in Setpoint.objects.across_tenants().filter(run=run)}
+    """(n_evse, n_period) what each EVSE was told in the end."""
+    rows = IssuedSetpoint.objects.across_tenants().filter(run=run)
+    by_pk = {row.evse_id: row.setpoint_kw for row in rows}
     return np.array([by_pk[pk] for pk in delivered.fleet.evse_pks.tolist()])
 
 
@@ -68,6 +70,40 @@ class TestDeliverDay:
         assert not delivered.delivery.is_overridden.any()
         assert (metered_kwh(delivered) <= ceilings_kw(run, delivered) * 0.5 + 1e-9).all()
         assert metered_kwh(delivered).sum() > 0
+
+    def test_tells_an_evse_without_a_car_nothing(self):
+        make_small_area(DAY)
+        run = dispatch()
+        delivered = deliver_day(run=run, as_of=AFTER, behaviour=NOBODY)
+        assert not ceilings_kw(run, delivered).any()
+        assert Setpoint.objects.across_tenants().filter(run=run).count() == 6
+
+    @pytest.mark.parametrize("rating_kva", [90.0, 36.0, 27.0])
+    def test_tells_no_more_than_the_nodes_may_carry(self, rating_kva):
+        make_small_area(DAY, rating_kva=rating_kva)
+        run = dispatch()
+        delivered = deliver_day(run=run, as_of=AFTER, behaviour=Behaviour(no_show_rate=0.5))
+        told_kw = ceilings_kw(run, delivered)
+        for node in RunNode.objects.filter(run=run).select_related("node"):
+            at = int(np.flatnonzero(delivered.area.codes == node.node.code)[0])
+            below = (delivered.fleet.node == at) | (delivered.area.parent[delivered.fleet.node] == at)
+            assert (told_kw[below].sum(axis=0) <= np.array(node.limit_kw) + 1e-6).all()
+
+    def test_keeps_to_the_caps_of_the_run_although_a_rating_fell_since(self):
+        make_small_area(DAY)
+        run = dispatch()
+        NodeRating.objects.filter(node__code="street").update(rating_kva=5.0)
+        delivered = deliver_day(run=run, as_of=AFTER, behaviour=OBEDIENT)
+        assert delivered.delivery.delivered_kwh.sum() == pytest.approx(51.0)
+
+    def test_delivers_although_a_consumer_left_since(self):
+        area = make_small_area(DAY)
+        run = dispatch()
+        enrolment = area.evses[0].enrolments.across_tenants().get()
+        enrolment.ends_at = GRID.starts_at
+        enrolment.save()
+        delivered = deliver_day(run=run, as_of=AFTER, behaviour=OBEDIENT)
+        assert delivered.delivery.delivered_kwh.sum() == pytest.approx(45.0)
 
     def test_lets_an_override_pass_the_setpoint_and_never_the_rating(self):
         make_small_area(DAY)

@@ -199,6 +199,14 @@ class TestRunDispatch:
 
         assert dispatch().pk != first.pk
 
+    def test_is_a_new_run_when_the_demand_of_an_unrated_street_changes(self):
+        """No limit shows it, but it bounds what is offered beyond the plan."""
+        area = make_small_area(DAY)
+        NodeRating.objects.all().delete()
+        first = dispatch()
+        demand(area, "street", 30.0, received_at=AS_OF)
+        assert dispatch().pk != first.pk
+
     def test_keeps_runs_of_two_parameters_apart(self):
         make_small_area(DAY)
         first = dispatch()
