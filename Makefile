@@ -50,7 +50,7 @@ check: $(VENV)/.development  ## lint, format, types, layers, migrations, setting
 	@$(PY) -m flex.docs_links
 
 stop:  ## end the site and the embedded PostgreSQL that `make run` and `make test` leave running
-	@if [ -x $(PY) ]; then $(MANAGE) stop; else echo "nothing to stop: there is no $(VENV)"; fi
+	@if [ -e $(VENV)/.runtime ]; then $(MANAGE) stop; else echo "nothing to stop: nothing is installed in $(VENV)"; fi
 
 lock: $(VENV)/.development  ## requirements*.in -> requirements*.txt, pinned with hashes
 	@for name in requirements requirements-dev; do \
