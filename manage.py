@@ -6,6 +6,7 @@ import sys
 
 from aggregator.core.errors import FlexError
 
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended
 NO_DATABASE = frozenset(
     {
         "check",  # with --database it needs one
@@ -68,6 +69,9 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except FlexError as error:
         sys.exit(f"error: {error.message}")
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; the same command again goes on from what was stored\n")
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Wake whoever does jobs. The row is the queue: a message lost here costs the time until the next sweep, no work."""
 
 import logging
-from functools import partial
 
 from celery import current_app
 from django.conf import settings
@@ -23,8 +22,14 @@ def wake(*, job_id: int, clock: jobs.Clock) -> None:
 
     Nothing that goes wrong reaches the caller: an error of the job is in its row, one of the broker in the log.
     """
-    todo = partial(_send, job_id) if settings.CELERY_BROKER_URL else partial(_run_here, job_id, clock)
-    transaction.on_commit(todo, robust=True)
+
+    def wake_someone() -> None:  # a function of its own: Django names it where it reports what went wrong
+        if settings.CELERY_BROKER_URL:
+            _send(job_id)
+        else:
+            _run_here(job_id, clock)
+
+    transaction.on_commit(wake_someone, robust=True)
 
 
 def _run_here(job_id: int, clock: jobs.Clock) -> None:

@@ -47,7 +47,7 @@ class DispatchRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"run {self.pk} of {self.area_id} for {self.charging_day}"
+        return f"run {self.pk} of {self.area} for {self.charging_day}"
 
 
 class RunNode(models.Model):

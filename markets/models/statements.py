@@ -35,7 +35,7 @@ class SettlementRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"settlement of {self.event_id} v{self.version}"
+        return f"settlement of {self.event.signal} v{self.version}"
 
 
 class Statement(models.Model):

@@ -1,9 +1,13 @@
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib.metadata import packages_distributions
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 
 from aggregator.models import Job
@@ -96,3 +100,26 @@ class TestWakeWithABrokerThatIsDown:
         assert time.monotonic() - asked_at < LONGEST_S
         assert f"job {job.pk} waits for the next sweep" in caplog.text
         assert [done.pk for done in jobs.run_due(clock=lambda: NOW, worker="sweep")] == [job.pk]
+
+
+class TestBrokerTransports:
+    """Workers have the runtime's packages only; the suite has more, and would not miss what they lack."""
+
+    @pytest.mark.parametrize("module", ["kombu.transport.redis", "kombu.transport.pyamqp"])
+    def test_need_nothing_beyond_the_pinned_runtime(self, module):
+        pinned = {
+            line.split("==")[0].lower().replace("_", "-")
+            for line in (settings.BASE_DIR / "requirements.txt").read_text().splitlines()
+            if "==" in line and not line.startswith((" ", "#"))
+        }
+        code = f"import sys, {module}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+        loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        owners = packages_distributions()
+        foreign = {
+            owner
+            for name in loaded
+            for owner in owners.get(name, [])
+            if owner.lower().replace("_", "-") not in pinned | {"pip", "setuptools"}
+        }
+
+        assert foreign == set()
