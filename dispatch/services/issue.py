@@ -6,6 +6,7 @@ import numpy as np
 from django.db import transaction
 
 from aggregator.core.types import BoolArray
+from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import Ceilings, load_ceilings, store_issued
 from dispatch.core.assemble import RunParameters
 from dispatch.core.check import add_up
@@ -42,6 +43,7 @@ def issue_setpoints(
         bound_kw=room.bound_kw,
     )
     with transaction.atomic():
+        take_turn("issue", run.pk)
         store_issued(run=run, fleet=facts.fleet, ceilings=issued)
     return issued
 
