@@ -53,12 +53,13 @@ def _column(values: list[float]) -> FloatArray:
 
 def _walk(root: NetworkNode) -> list[NetworkNode]:
     """Level by level, one query each: a tree is a handful deep however many nodes it has."""
-    nodes, level = [root], [root]
+    nodes, level = {root.pk: root}, [root]
     while level:
-        level = list(NetworkNode.objects.filter(parent__in=level))
+        # A node met already would be a ring of parents; it is walked once, so that no mistake can walk for ever.
+        level = [node for node in NetworkNode.objects.filter(parent__in=level) if node.pk not in nodes]
         level.sort(key=lambda node: node.code)
-        nodes.extend(level)
-    return nodes
+        nodes |= {node.pk: node for node in level}
+    return list(nodes.values())
 
 
 class _Binding(NamedTuple):

@@ -12,7 +12,7 @@ from aggregator.core.fleet import Fleet
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.types import FloatArray, Int16Array, StrArray
 from dispatch.core.assemble import Assembled
-from dispatch.core.problem import DispatchPlan, DispatchProblem
+from dispatch.core.problem import DispatchPlan, DispatchProblem, FlexRequest
 from dispatch.core.rounding import PHASE_KV
 from dispatch.core.spare import FleetCeilings
 from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
@@ -117,10 +117,19 @@ def _requests(
             start_period=request.start,
             end_period=request.end,
             planned_kw=planned_kw[request.node, request.start : request.end].tolist(),
-            shortfall_kw=plan.shortfall_kw[at, request.start : request.end].tolist(),
+            shortfall_kw=np.maximum(
+                plan.shortfall_kw[at, request.start : request.end],
+                _missed_kw(request, planned_kw[request.node, request.start : request.end]),
+            ).tolist(),
         )
         for at, (signal, request) in enumerate(zip(signals, assembled.problem.requests, strict=True))
     ]
+
+
+def _missed_kw(request: FlexRequest, planned_kw: FloatArray) -> FloatArray:
+    """What the rounded plan misses of a request; its ceilings may exceed what is drawn, so a turn-up can miss more."""
+    missed_kw: FloatArray = np.maximum(request.direction * (request.target_kw - planned_kw), 0.0)
+    return missed_kw
 
 
 def _setpoint_rows(

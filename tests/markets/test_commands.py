@@ -54,7 +54,7 @@ class TestEachStepAlone:
             (FORECAST, r"forecast of 2026-01-15 as of 2026-01-14 18:00: 6 "),
             (
                 DISPATCH,
-                r"run \d+ of \d+ for 2026-01-15: cost 4\.08 GBP, .*violation 0\.0e\+00 kW, certified by reference",
+                r"run \d+ of street for 2026-01-15: cost 4\.08 GBP, .*violation 0\.0e\+00 kW, certified by reference",
             ),
             (DELIVER, r"6 sessions: 51\.0 of 51\.0 kWh delivered, 0 overridden, 0 absent"),
         ):
@@ -68,7 +68,7 @@ class TestEachStepAlone:
         run(*CYCLE)
         rows = n_rows()
         said = run(*SETTLE)
-        assert re.search(r"settlement of \d+ v1: 51\.0 of 40\.8 kWh, 12\.25 GBP", said), said
+        assert re.search(r"settlement of CALL-1 v1: 51\.0 of 40\.8 kWh, 12\.25 GBP", said), said
         assert run(*SETTLE) == said
         assert n_rows() == rows
 

@@ -78,7 +78,8 @@ class Command(BaseCommand):
             kind="run_cycle",
             payload=payload,
             now=order.now,
-            unique_key=":".join(("run_cycle", *payload.values())),
+            # Twice within a minute is once; later it is asked anew, since readings may have come in.
+            unique_key=":".join(("run_cycle", *payload.values(), f"{order.now:%Y-%m-%dT%H:%M}")),
         )
         wake(job_id=job.pk, clock=timezone.now)
         job.refresh_from_db()
