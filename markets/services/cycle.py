@@ -38,7 +38,7 @@ from markets.arrays.cycles import (
 from markets.arrays.statements import load_totals
 from markets.core.summary import DayCurves, energy_cost_gbp
 from markets.models import CycleRun, FlexEvent, SettlementRun
-from markets.services.settlement import instruct_event, settle_event
+from markets.services.settlement import instruct_event, run_settled_under, settle_event
 
 logger = logging.getLogger(__name__)
 
@@ -141,12 +141,15 @@ def _run_steps(cycle: CycleRun, order: CycleOrder, on_step: Callable[[str], None
     cycle.save()
     on_step("instruct")
     events = load_events(run=run)
-    told = [event for event in events if instruct_event(event=event, run=run)]
+    # What was settled once keeps the run it was instructed under: nobody is instructed after the fact.
+    under = {event.pk: run_settled_under(event=event) or run for event in events}
+    told = [event for event in events if instruct_event(event=event, run=under[event.pk])]
     due = [event for event in told if event.signal.ends_at <= grid.ends_at]
     on_step("deliver")
     delivered = deliver_day(run=run, as_of=order.now)
     on_step("settle")
-    settlements = [settle_event(event=event, run=run, as_of=grid.ends_at + SETTLED_AFTER) for event in due]
+    settled_at = grid.ends_at + SETTLED_AFTER
+    settlements = [settle_event(event=event, run=under[event.pk], as_of=settled_at) for event in due]
     on_step("summarise")
     parts = _Parts(forecast, run, delivered, settlements)
     with transaction.atomic():

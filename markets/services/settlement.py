@@ -144,6 +144,12 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
     return settlement
 
 
+def run_settled_under(*, event: FlexEvent) -> DispatchRun | None:
+    """The run whose instructions an event was settled by, if it was."""
+    settlement = newest_settlement(event=event)
+    return settlement.dispatch_run if settlement else None
+
+
 def newest_instructed_run(*, event: FlexEvent) -> DispatchRun:
     """The newest run under which DSRSPs were instructed for an event.
 
