@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import numpy as np
@@ -64,9 +64,18 @@ def load_totals(*, settlements: list[SettlementRun]) -> SettledTotals:
     )
 
 
-def settlement_with(*, event: FlexEvent, input_sha256: str) -> SettlementRun | None:
-    """The settlement that was made from exactly these inputs, if any."""
-    return SettlementRun.objects.filter(event=event, input_sha256=input_sha256).first()
+def settlement_with(*, event: FlexEvent, input_sha256: str, as_of: datetime) -> SettlementRun | None:
+    """The version that stands for these inputs, if any: the newest, or an earlier one asked for as of its own time.
+
+    A reading corrected and then corrected back gives old inputs at a later time: that is a new version, since the one
+    in force was settled from others.
+    """
+    newest = newest_settlement(event=event)
+    if newest is None or newest.input_sha256 == input_sha256:
+        return newest
+    if as_of >= newest.as_of:
+        return None
+    return SettlementRun.objects.filter(event=event, input_sha256=input_sha256).order_by("-version").first()
 
 
 def newest_settlement(*, event: FlexEvent, lock: bool = False) -> SettlementRun | None:

@@ -411,10 +411,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="settlementrun",
-            constraint=models.UniqueConstraint(fields=("event", "input_sha256"), name="settlement_once_per_input"),
-        ),
-        migrations.AddConstraint(
-            model_name="settlementrun",
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("supersedes__isnull", True), ("version", 1)),

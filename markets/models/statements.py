@@ -27,7 +27,6 @@ class SettlementRun(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["event", "version"], name="settlement_version_once"),
-            models.UniqueConstraint(fields=["event", "input_sha256"], name="settlement_once_per_input"),
             models.CheckConstraint(
                 condition=Q(version=1, supersedes__isnull=True) | Q(version__gt=1, supersedes__isnull=False),
                 name="settlement_supersedes_the_last",

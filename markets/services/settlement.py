@@ -109,14 +109,14 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
     asked_kw = load_instructions(event=event, run=run, portfolios=portfolios)
     inputs = settlement_inputs(event, portfolios, readings, rule, asked_kw)
     input_sha256 = inputs_sha256(inputs)
-    known = settlement_with(event=event, input_sha256=input_sha256)
+    known = settlement_with(event=event, input_sha256=input_sha256, as_of=as_of)
     if known:
         logger.info("event %s has these inputs settled already as v%s", event.signal.reference, known.version)
         return known
     result = settle(inputs)
     with transaction.atomic():
         newest = newest_settlement(event=event, lock=True)
-        if settled_meanwhile := settlement_with(event=event, input_sha256=input_sha256):
+        if settled_meanwhile := settlement_with(event=event, input_sha256=input_sha256, as_of=as_of):
             return settled_meanwhile
         settlement = store_settlement(
             settlement=SettlementRun(

@@ -6,8 +6,9 @@ import pytest
 from django.db import ProgrammingError, transaction
 from django.db.models import ProtectedError
 
+from aggregator.arrays.readings import load_energy_kwh
 from aggregator.core.meter_energy import ReadingValues
-from aggregator.core.timegrid import charging_day, utc
+from aggregator.core.timegrid import TimeGrid, charging_day, utc
 from aggregator.models import Finding, MeterDay
 from aggregator.services.forecasts import forecast_area
 from aggregator.services.ingest_readings import ingest_readings
@@ -62,6 +63,12 @@ def evening() -> tuple[SmallArea, FlexEvent, DispatchRun]:
     instruct_event(event=event, run=run)
     deliver_day(run=run, as_of=LATER)
     return area, event, run
+
+
+def _event_kwh(area: SmallArea, home: int) -> np.ndarray:
+    """What a home's meter is known to have read in the event's four half-hours."""
+    energy = load_energy_kwh(meter_pks=np.array([area.evses[home].meter_id]), first_day=DAY, last_day=DAY, as_of=AS_OF)
+    return energy.on_grid(TimeGrid(STARTS_AT, 4))[0]
 
 
 def read(area: SmallArea, home: int, energy_kwh: list[float | None], *, late: timedelta, first: int = 0) -> None:
@@ -201,6 +208,22 @@ class TestSettleEvent:
         assert float(row.payment_gbp) == pytest.approx(round(19.45 * 0.3 * factor, 2))
         assert row.payment_gbp == Decimal("5.41")
         assert statement(second, "blue").payment_gbp == PAID_GBP["blue"]
+
+    def test_makes_a_correction_taken_back_a_third_version(self):
+        """Old inputs at a later time are not the old version: the one in force was settled from others."""
+        area, event, run = evening()
+        first = settle_event(event=event, run=run, as_of=AS_OF)
+        was = [float(value) for value in _event_kwh(area, 0)]
+        read(area, 0, [3.0, 3.0, None, None], late=timedelta(days=2))
+        second = settle_event(event=event, run=run, as_of=GRID.ends_at + timedelta(days=3))
+        read(area, 0, was, late=timedelta(days=4))
+
+        third = settle_event(event=event, run=run, as_of=LATER)
+
+        assert (third.version, third.supersedes) == (3, second)
+        assert third.input_sha256 == first.input_sha256
+        assert statement(third, "amber").payment_gbp == statement(first, "amber").payment_gbp
+        assert settle_event(event=event, run=run, as_of=LATER) == third
 
     def test_still_answers_what_was_known_before_the_late_reading(self):
         area, event, run = evening()
