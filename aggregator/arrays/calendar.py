@@ -3,11 +3,8 @@
 from datetime import date, timedelta
 
 import holidays
-import numpy as np
 
-from aggregator.core.local_clock import DayTypes
-
-SATURDAY = 5
+from aggregator.core.local_clock import DayTypes, working_days
 
 
 def bank_holidays(first_day: date, last_day: date) -> set[date]:
@@ -20,4 +17,4 @@ def day_types(first_day: date, last_day: date) -> DayTypes:
     """Working days (weekdays that are no bank holiday) from ``first_day`` to ``last_day``, both included."""
     free = bank_holidays(first_day, last_day)
     days = [first_day + timedelta(days=index) for index in range((last_day - first_day).days + 1)]
-    return DayTypes(first_day, np.array([day.weekday() < SATURDAY and day not in free for day in days]))
+    return DayTypes(first_day, working_days(days, free))

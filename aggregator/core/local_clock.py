@@ -1,5 +1,6 @@
 """London wall-clock time over charging days, so that habits keep their hour when the clocks change."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
@@ -11,6 +12,7 @@ from aggregator.core.timegrid import LONDON, NOON, SETTLEMENT_PERIOD, TimeGrid, 
 from aggregator.core.types import BoolArray, FloatArray, IntArray, TimeArray
 
 N_CLOCK_PERIOD = 48
+SATURDAY = 5
 ONE_HOUR = np.timedelta64(3600, "s")
 # Both clock changes happen at 01:00 UTC of the charging day's second date.
 CHANGE_AFTER_MIDNIGHT = ONE_HOUR
@@ -22,6 +24,11 @@ class NotAChargingDay(FlexError):
 
 class DayTypeUnknown(FlexError):
     code = "local_clock.day_type_unknown"
+
+
+def working_days(days: Iterable[date], holidays: Collection[date]) -> BoolArray:
+    """(n_day,) True for a working day: Monday to Friday and none of ``holidays``."""
+    return np.array([day.weekday() < SATURDAY and day not in holidays for day in days], dtype=np.bool_)
 
 
 @dataclass(frozen=True, slots=True)

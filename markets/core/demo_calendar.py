@@ -4,9 +4,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
-from aggregator.core.local_clock import DayTypes
+from aggregator.core.local_clock import DayTypes, working_days
 from aggregator.core.timegrid import TimeGrid
-from aggregator.core.types import BoolArray
 
 DEMO_SEED = 20260115
 CHARGING_DAY = date(2026, 1, 15)
@@ -36,10 +35,5 @@ def utc_day(index: int) -> date:
 
 def day_types() -> DayTypes:
     """Working days in England, from the first day to the end of the charging day's second date."""
-    return DayTypes(FIRST_DAY, _is_working())
-
-
-def _is_working() -> BoolArray:
     days = [utc_day(index) for index in range(N_HISTORY_DAY + 2)]
-    is_working: BoolArray = np.array([day.weekday() < 5 and day not in BANK_HOLIDAYS for day in days], dtype=np.bool_)
-    return is_working
+    return DayTypes(FIRST_DAY, working_days(days, BANK_HOLIDAYS))

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 
 from aggregator.core.errors import FlexError
+from aggregator.core.local_clock import working_days
 from aggregator.core.timegrid import LONDON, SETTLEMENT_PERIOD, settlement_day, utc
 from aggregator.core.types import BoolArray, TimeArray
 
@@ -22,7 +23,7 @@ class ClockChangeHistoryDay(FlexError):
 
 def day_types(days: Sequence[date], holidays: Collection[date]) -> BoolArray:
     """(n_day,) True for a working day: Monday to Friday and none of ``holidays``."""
-    return np.array([day.weekday() < 5 and day not in holidays for day in days], dtype=np.bool_)
+    return working_days(days, holidays)
 
 
 def is_clock_change_day(day: date) -> bool:

@@ -28,6 +28,7 @@ from dispatch.models import DispatchRun
 from dispatch.services.delivery import DeliveredDay, deliver_day
 from dispatch.services.runs import run_dispatch
 from markets.arrays.cycles import (
+    RunFigures,
     count_findings,
     finding_sources,
     load_actual_background_kw,
@@ -151,7 +152,8 @@ def _run_steps(cycle: CycleRun, order: CycleOrder, on_step: Callable[[str], None
     settled_at = grid.ends_at + SETTLED_AFTER
     settlements = [settle_event(event=event, run=under[event.pk], as_of=settled_at) for event in due]
     on_step("summarise")
-    parts = _Parts(forecast, run, delivered, settlements)
+    figures = load_run_figures(run=run, area=delivered.area)
+    parts = _Parts(forecast, run, figures, delivered, settlements)
     with transaction.atomic():
         take_turn("cycle", cycle.pk)
         store_findings(notes=_not_settled(events, due), source=f"cycle:{cycle.pk}", noticed_at=order.now)
@@ -183,6 +185,7 @@ class _Parts:
 
     forecast: AvailabilityForecast
     run: DispatchRun
+    figures: RunFigures
     delivered: DeliveredDay
     settlements: list[SettlementRun]
 
@@ -192,7 +195,7 @@ def _store_curves(cycle: CycleRun, order: CycleOrder, parts: _Parts) -> DayCurve
     area, fleet, grid = delivered.area, delivered.fleet, delivered.grid
     shares = share_matrix(fleet_problem(area, fleet, grid, np.full((area.n_node, grid.n_period), np.inf)))
     curves = DayCurves(
-        rating_kw=load_run_figures(run=parts.run, area=area).rating_kw,
+        rating_kw=parts.figures.rating_kw,
         background_kw=load_actual_background_kw(area=area, grid=grid, as_of=order.now),
         uncontrolled_kw=np.asarray(shares @ delivered.uncontrolled_kwh) / grid.step_h,
         metered_kw=np.asarray(shares @ delivered.delivery.energy_kwh) / grid.step_h,
@@ -220,9 +223,8 @@ def _over_rating(area: NetworkArea, curves: DayCurves) -> list[FindingNote]:
 
 
 def _summary(cycle: CycleRun, order: CycleOrder, parts: _Parts, curves: DayCurves) -> Summary:
-    run, grid = parts.run, parts.delivered.grid
+    run, figures, grid = parts.run, parts.figures, parts.delivered.grid
     expected = load_expectation(forecast=parts.forecast)
-    figures = load_run_figures(run=run, area=parts.delivered.area)
     totals = load_totals(settlements=parts.settlements)
     tariff = find_tariff(order.tariff_code)
     price = load_prices_gbp_per_kwh(tariff=tariff, grid=grid, as_of=order.as_of).values
