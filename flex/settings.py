@@ -9,12 +9,14 @@ import hashlib
 import hmac
 import os
 import secrets
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
 import environ
 
 from aggregator.core.errors import FlexError
+from aggregator.core.permissions import SCOPES
 from flex import postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -31,7 +33,17 @@ def _whole_number(name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise SettingRefused(f"{name} is a whole number of seconds, found {text!r}") from None
+        raise SettingRefused(f"{name} is a whole number, found {text!r}") from None
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not 0 <= value < inf:
+        raise SettingRefused(f"{name} is a number of at least 0, found {text!r}")
+    return value
 
 
 def _one_of(name: str, text: str, known: set[str]) -> str:
@@ -90,6 +102,14 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "django.contrib.postgres",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
+    "axes",
+    "oauth2_provider",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "aggregator",
     "dispatch",
     "markets",
@@ -103,8 +123,11 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "flex.walls.Walls",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "flex.urls"
 WSGI_APPLICATION = "flex.wsgi.application"
@@ -122,6 +145,7 @@ TEMPLATES = [
         },
     },
 ]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "markets:overview"
 LOGOUT_REDIRECT_URL = "login"
@@ -189,6 +213,40 @@ JOB_HANDLERS = {
     "check_health": "aggregator.services.health.check_health_job",
     "run_cycle": "markets.services.cycle.run_cycle_job",
 }
+
+# --- people and machines --------------------------------------------------------------------------
+OTP_TOTP_ISSUER = "Headroom"
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_VERBOSE = False
+SESSION_LOCK_S = _whole_number("SESSION_LOCK_S", env.str("SESSION_LOCK_S", default="1200"))
+CONFIRMED_FOR_S = _whole_number("CONFIRMED_FOR_S", env.str("CONFIRMED_FOR_S", default="300"))
+OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"
+OAUTH2_PROVIDER = {
+    "SCOPES": {name: said for name, (said, _) in SCOPES.items()},
+    "SCOPES_BACKEND_CLASS": "aggregator.rest.scopes.ClientScopes",
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 900,
+}
+
+# --- control acts: kind -> dotted name of the service that does it, and the thresholds ------------
+CONTROL_ACTS = {
+    "request_dispatch": "markets.services.requests.do_request_dispatch",
+    "change_limits": "aggregator.services.limits.do_change_limits",
+    "release_statements": "markets.services.releases.do_release_statements",
+}
+# Above any of these a second person must agree.
+DUAL_APPROVAL_MW = _number("DUAL_APPROVAL_MW", env.str("DUAL_APPROVAL_MW", default="1"))
+DUAL_APPROVAL_MW_PER_MINUTE = _number(
+    "DUAL_APPROVAL_MW_PER_MINUTE", env.str("DUAL_APPROVAL_MW_PER_MINUTE", default="0.5")
+)
+DUAL_APPROVAL_EVSES = _whole_number("DUAL_APPROVAL_EVSES", env.str("DUAL_APPROVAL_EVSES", default="500"))
+DUAL_APPROVAL_LIMITS = _whole_number("DUAL_APPROVAL_LIMITS", env.str("DUAL_APPROVAL_LIMITS", default="0"))
+DUAL_APPROVAL_STATEMENTS = _whole_number("DUAL_APPROVAL_STATEMENTS", env.str("DUAL_APPROVAL_STATEMENTS", default="0"))
+# Registered EVSEs may never add up to more: 300 MW of load control is an essential service.
+CONTROLLABLE_CAP_MW = _number("CONTROLLABLE_CAP_MW", env.str("CONTROLLABLE_CAP_MW", default="290"))
+EVENT_ANCHOR_FILE = Path(env.str("EVENT_ANCHOR_FILE", default=str(VAR_DIR / "event-anchors.jsonl")))
 
 # --- language, time, files ------------------------------------------------------------------------
 LANGUAGE_CODE = "en-gb"

@@ -1,7 +1,11 @@
+from aggregator.models.acting import acting_for, actor, as_nobody, as_platform, known_as, work_as_platform
 from aggregator.models.batches import Batch, Finding
+from aggregator.models.control import ControlAct
+from aggregator.models.events import Event
 from aggregator.models.fleet import CSMS, EVSE, Enrolment, EvseIdentity
 from aggregator.models.forecasts import AvailabilityForecast, EvseForecast, GroupForecast
 from aggregator.models.jobs import Job
+from aggregator.models.machines import FleetUpload, IdempotentRequest, MachineClient
 from aggregator.models.network import NetworkNode, NodeRating
 from aggregator.models.organisations import Membership, Organisation
 from aggregator.models.prices import CarbonDay, Tariff, TariffDay
@@ -16,12 +20,17 @@ __all__ = [
     "Batch",
     "CarbonDay",
     "ChargingSession",
+    "ControlAct",
     "Enrolment",
+    "Event",
     "EvseForecast",
     "EvseIdentity",
     "Finding",
+    "FleetUpload",
     "GroupForecast",
+    "IdempotentRequest",
     "Job",
+    "MachineClient",
     "Membership",
     "Meter",
     "MeterDay",
@@ -32,4 +41,10 @@ __all__ = [
     "TariffDay",
     "TenantManager",
     "TenantRequired",
+    "acting_for",
+    "actor",
+    "as_nobody",
+    "as_platform",
+    "known_as",
+    "work_as_platform",
 ]

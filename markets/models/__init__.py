@@ -1,6 +1,7 @@
 from markets.models.cycles import CycleNode, CycleRun
 from markets.models.events import FlexEvent, Instruction
 from markets.models.products import Product
+from markets.models.releases import StatementRelease
 from markets.models.statements import SettlementRun, Statement, StatementLine
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "SettlementRun",
     "Statement",
     "StatementLine",
+    "StatementRelease",
 ]

@@ -1,0 +1,1 @@
+"""What every operation of the API shares, whichever app it belongs to."""

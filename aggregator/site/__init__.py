@@ -1,0 +1,1 @@
+"""What every page of the site shares, whichever app it belongs to."""
