@@ -1,11 +1,11 @@
-"""Read-only querysets for pages and the API."""
+"""Read-only querysets for pages and the API; ``…_seen_by(organisation)`` is the first tenant wall."""
 
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
 from aggregator.models import Organisation
-from dispatch.models import DispatchRun, RunNode, Setpoint
+from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,57 @@ def fleet_plan(run: DispatchRun, organisation: Organisation) -> FleetPlan:
         planned_kw=[totals[f"planned_{period}"] or 0.0 for period in periods],
         ceiling_kw=[totals[f"ceiling_{period}"] or 0.0 for period in periods],
     )
+
+
+def targets_seen_by(organisation: Organisation) -> QuerySet[TargetSignal]:
+    """Requests a DNO issued; the platform sees all."""
+    targets = TargetSignal.objects.select_related("node", "issued_by")
+    if organisation.kind == Organisation.Kind.PLATFORM:
+        return targets
+    return targets.filter(issued_by=organisation)
+
+
+def runs_seen_by(organisation: Organisation) -> QuerySet[DispatchRun]:
+    """Runs of a DNO's areas, or those that planned a DSRSP's EVSEs; the platform sees all."""
+    runs = DispatchRun.objects.select_related("area")
+    if organisation.kind == Organisation.Kind.PLATFORM:
+        return runs
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return runs.filter(Exists(Setpoint.objects.for_tenant(organisation).filter(run=OuterRef("pk"))))
+    return runs.filter(area__organisation=organisation)
+
+
+def run_nodes_seen_by(organisation: Organisation) -> QuerySet[RunNode]:
+    """Network loading in runs: the DNO's own nodes; the platform sees all, DSRSPs none."""
+    nodes = RunNode.objects.select_related("node", "run")
+    if organisation.kind == Organisation.Kind.PLATFORM:
+        return nodes
+    return nodes.filter(node__organisation=organisation, run__area__organisation=organisation)
+
+
+def run_requests_seen_by(organisation: Organisation) -> QuerySet[RunRequest]:
+    """What runs planned against a DNO's own requests; the platform sees all."""
+    requests = RunRequest.objects.select_related("run", "signal__node")
+    if organisation.kind == Organisation.Kind.PLATFORM:
+        return requests
+    return requests.filter(signal__issued_by=organisation)
+
+
+def setpoints_seen_by(organisation: Organisation) -> QuerySet[Setpoint]:
+    """A DSRSP's own setpoints; a DNO those in runs of its areas, where an EVSE is its pseudonym."""
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return Setpoint.objects.for_tenant(organisation).select_related("evse", "run")
+    setpoints = Setpoint.objects.across_tenants().select_related("evse", "run")
+    if organisation.kind == Organisation.Kind.PLATFORM:
+        return setpoints
+    return setpoints.filter(run__area__organisation=organisation)
+
+
+def issued_setpoints_seen_by(organisation: Organisation) -> QuerySet[IssuedSetpoint]:
+    """What EVSEs were told at last, seen like setpoints."""
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return IssuedSetpoint.objects.for_tenant(organisation).select_related("evse", "run")
+    issued = IssuedSetpoint.objects.across_tenants().select_related("evse", "run")
+    if organisation.kind == Organisation.Kind.PLATFORM:
+        return issued
+    return issued.filter(run__area__organisation=organisation)

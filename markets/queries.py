@@ -9,7 +9,7 @@ from django.db.models.functions import Collate
 
 from aggregator.models import Organisation
 from dispatch.models import Setpoint
-from markets.models import CycleNode, CycleRun, Statement
+from markets.models import CycleNode, CycleRun, Instruction, Product, SettlementRun, Statement
 
 SEES_EVERY_STATEMENT = (Organisation.Kind.MARKET_OPERATOR, Organisation.Kind.PLATFORM)
 
@@ -97,3 +97,25 @@ def _statement_row(statement: Statement) -> StatementRow:
 def nodes_in_cycle(cycle: CycleRun) -> QuerySet[CycleNode]:
     """EV power at each node, by node code."""
     return CycleNode.objects.filter(cycle=cycle).select_related("node").order_by("node__code")
+
+
+def settlement_runs_seen_by(organisation: Organisation) -> QuerySet[SettlementRun]:
+    """Settlements that hold a statement the organisation may read."""
+    readable = statements_seen_by(organisation).filter(settlement_run=OuterRef("pk"))
+    runs = SettlementRun.objects.select_related("event__signal__node", "event__product", "release", "superseded_by")
+    return runs.filter(Exists(readable)).order_by("-created_at", "-pk")
+
+
+def products_seen_by(_organisation: Organisation) -> QuerySet[Product]:
+    """Products are published: everybody sees every version."""
+    return Product.objects.select_related("buyer").order_by("code", "version")
+
+
+def instructions_seen_by(organisation: Organisation) -> QuerySet[Instruction]:
+    """What a DSRSP was instructed; a DNO sees instructions under products it buys, the rest of the market all."""
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return Instruction.objects.for_tenant(organisation)
+    instructions = Instruction.objects.across_tenants()
+    if organisation.kind == Organisation.Kind.DNO:
+        return instructions.filter(event__product__buyer=organisation)
+    return instructions if organisation.kind in SEES_EVERY_STATEMENT else instructions.none()
