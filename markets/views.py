@@ -11,9 +11,9 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.cache import never_cache
 
+from aggregator.core.display import stamp
 from aggregator.models import Membership
 from aggregator.queries import memberships_of
-from markets.core.display import stamp
 from markets.services.health import SystemHealth, system_health
 from markets.services.overview import describe_cycle
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from markets.core.day_panel import DayPanel
-from markets.core.display import Stamp
+from aggregator.core.day_panel import DayPanel
+from aggregator.core.display import Stamp
 from markets.core.tiles import TileGroup
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from markets.core.display import NO_VALUE, number
+from aggregator.core.display import NO_VALUE, number
 
 
 @dataclass(frozen=True, slots=True)

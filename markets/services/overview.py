@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from aggregator.core.display import number, stamp
 from aggregator.core.timegrid import LONDON, TimeGrid, charging_day
 from aggregator.models import Organisation
 from aggregator.queries import findings_by_code, worst_severity_by_code
 from markets.arrays.cycles import finding_sources
-from markets.core.display import number, stamp
 from markets.core.page import CyclePage, FindingCount, StatementLine
 from markets.models import CycleRun
 from markets.queries import StatementRow, cycles_seen_by, statement_rows

@@ -6,12 +6,12 @@ from decimal import Decimal
 import numpy as np
 
 from aggregator.arrays.readings import load_energy_kwh
+from aggregator.core.day_panel import DayPowers, day_panel
+from aggregator.core.display import number
 from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import FloatArray
 from aggregator.models import Organisation
 from dispatch.queries import FleetPlan, fleet_plan
-from markets.core.day_panel import DayPowers, day_panel
-from markets.core.display import number
 from markets.core.page import CycleView
 from markets.core.tiles import Tile, TileGroup
 from markets.models import CycleRun

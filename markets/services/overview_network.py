@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aggregator.core.day_panel import DayPowers, day_panel
+from aggregator.core.small_numbers import shown_nodes
 from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import FloatArray
 from aggregator.models import NetworkNode, Organisation
 from aggregator.queries import nodes_of
 from dispatch.models import DispatchRun, RunNode
 from dispatch.queries import nodes_in
-from markets.core.day_panel import DayPowers, day_panel
 from markets.core.page import CycleView, NodeGroup, NodeOption
-from markets.core.small_numbers import shown_nodes
 from markets.core.tiles import cycle_tiles
 from markets.models import CycleNode, CycleRun
 from markets.queries import nodes_in_cycle

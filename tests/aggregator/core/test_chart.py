@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from aggregator.core.timegrid import charging_day
-from markets.core.chart import (
+from aggregator.core.chart import (
     Chart,
     Frame,
     InvalidChart,
@@ -17,6 +16,7 @@ from markets.core.chart import (
     nice_ticks,
     step_runs,
 )
+from aggregator.core.timegrid import charging_day
 
 PLAIN, SPRING, AUTUMN = date(2026, 1, 14), date(2026, 3, 28), date(2026, 10, 24)
 NAN = float("nan")

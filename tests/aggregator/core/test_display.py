@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from markets.core.display import number, stamp
+from aggregator.core.display import number, stamp
 from markets.core.tiles import cycle_tiles
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from aggregator.core.chart import Chart, Series, draw_chart
+from aggregator.core.display import number, stamp
 from aggregator.core.errors import FlexError
 from aggregator.core.timegrid import LONDON, TimeGrid, settlement_period_at
 from aggregator.core.types import FloatArray
-from markets.core.chart import Chart, Series, draw_chart
-from markets.core.display import number, stamp
 
 TOLERANCE_KW = 1e-6  # as in the run's own check and in the cycle's findings
 

@@ -3,8 +3,8 @@ from datetime import date
 import numpy as np
 import pytest
 
+from aggregator.core.day_panel import DayPowers, InvalidDay, day_panel
 from aggregator.core.timegrid import charging_day
-from markets.core.day_panel import DayPowers, InvalidDay, day_panel
 
 GRID = charging_day(date(2026, 1, 14))
 

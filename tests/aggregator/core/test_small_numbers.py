@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markets.core.small_numbers import shown_nodes
+from aggregator.core.small_numbers import shown_nodes
 
 
 @st.composite
