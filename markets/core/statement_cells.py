@@ -1,4 +1,4 @@
-"""Cells of a statement file: fixed formats, RFC 4180 quoting, and no text a spreadsheet would run.
+"""Cells of a statement file, in fixed formats.
 
 Writers return the one spelling a value has; readers accept only such spellings.
 """
@@ -6,26 +6,18 @@ Writers return the one spelling a value has; readers accept only such spellings.
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from aggregator.core.csv_text import GUARD
 from aggregator.core.errors import FlexError
 
-# Tab and CR start a formula in some spreadsheets, LF and the full-width signs in some locales.
-_FORMULA_STARTS = tuple("=+-@\t\r\n＝＋－＠")
-_GUARD = "'"
 _DAY = r"(19[7-9]|20[0-9]|21[0-9])[0-9]-[0-9]{2}-[0-9]{2}"
 
 
 class StatementFileInvalid(FlexError):
     code = "statement_file.invalid"
-
-
-def text_cell(text: str) -> str:
-    """Guard a text: an apostrophe before what could start a formula, or before an apostrophe."""
-    starts_formula = text.lstrip(" \u00a0").startswith(_FORMULA_STARTS)
-    return _GUARD + text if starts_formula or text.startswith(_GUARD) else text
 
 
 def decimal_cell(value: Decimal | None, n_decimals: int) -> str:
@@ -37,11 +29,6 @@ def decimal_cell(value: Decimal | None, n_decimals: int) -> str:
 
 def time_cell(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
-
-
-def write_record(cells: Iterable[str]) -> bytes:
-    """One record: cells with a comma, quote or line break are quoted; LF ends it."""
-    return (",".join(_quoted(cell) for cell in cells) + "\n").encode()
 
 
 def read_records(text: str) -> list[list[str]]:
@@ -72,7 +59,7 @@ class Cells:
         self._cells: Mapping[str, str] = dict(zip(names, cells, strict=True))
 
     def text(self, name: str) -> str:
-        return self._cells[name].removeprefix(_GUARD)
+        return self._cells[name].removeprefix(GUARD)
 
     def one_of(self, name: str, *known: str) -> str:
         cell = self._cells[name]
@@ -116,9 +103,3 @@ class Cells:
         if not re.fullmatch(pattern, cell):
             raise self.invalid(name, wanted)
         return cell
-
-
-def _quoted(cell: str) -> str:
-    if any(char in cell for char in ',"\r\n'):
-        return '"' + cell.replace('"', '""') + '"'
-    return cell

@@ -7,8 +7,9 @@ every byte before it. UTF-8, LF, decimal points, UTC times; the same statement g
 Source: docs/methods/settlement.md
 """
 
+from aggregator.core.csv_text import write_record
 from markets.core.statement import InvalidStatement, Statement
-from markets.core.statement_cells import Cells, StatementFileInvalid, read_records, write_record
+from markets.core.statement_cells import Cells, StatementFileInvalid, read_records
 from markets.core.statement_records import (
     FIRST_BODY_RECORD,
     FORMAT_VERSION,

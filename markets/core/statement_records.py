@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import cast
 
+from aggregator.core.csv_text import text_cell
 from markets.core.delivered import Direction
 from markets.core.statement import (
     ENERGY_DECIMALS,
@@ -19,7 +20,7 @@ from markets.core.statement import (
     energy_kwh,
     power_kw,
 )
-from markets.core.statement_cells import Cells, StatementFileInvalid, decimal_cell, text_cell, time_cell
+from markets.core.statement_cells import Cells, StatementFileInvalid, decimal_cell, time_cell
 
 FORMAT_VERSION = "1"
 HDR_COLUMNS = (

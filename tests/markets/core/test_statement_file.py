@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aggregator.core.csv_text import text_cell
 from markets.core.statement import (
     InvalidStatement,
     Statement,
@@ -17,7 +18,7 @@ from markets.core.statement import (
     StatementPeriod,
     statement_of,
 )
-from markets.core.statement_cells import StatementFileInvalid, decimal_cell, text_cell
+from markets.core.statement_cells import StatementFileInvalid, decimal_cell
 from markets.core.statement_file import parse_statement, render_statement
 
 MONTH_FROM, MONTH_TO = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
