@@ -188,3 +188,11 @@ def control_acts_seen_by(organisation: Organisation) -> QuerySet[ControlAct]:
     else:
         acts = ControlAct.objects.for_tenant(organisation)
     return acts.select_related("organisation", "asked_by", "decided_by").order_by("-asked_at", "-pk")
+
+
+def n_acts_to_decide(organisation: Organisation, *, kinds: Iterable[str], user_pk: int | None, now: datetime) -> int:
+    """Control acts of these kinds that wait for a second person, who is not the one that asked."""
+    waiting = ControlAct.objects.for_tenant(organisation).filter(
+        kind__in=list(kinds), state=ControlAct.State.PENDING, expires_at__gt=now
+    )
+    return waiting.exclude(asked_by=user_pk).count()

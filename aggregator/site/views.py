@@ -1,17 +1,22 @@
-"""The base of every page: it names the action it needs, and shows what the frame needs."""
+"""The base of every page, and what every page needs: a theme by choice, and a sign that the site still answers."""
 
+from http import HTTPStatus
 from typing import Any, ClassVar
 
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
 from django.utils.decorators import method_decorator
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.decorators.cache import never_cache
 
 from aggregator.core.permissions import Action
+from aggregator.site.frame import THEME_COOKIE, THEMES
 from aggregator.viewer import Viewer, viewer_of
 
 PUBLIC = "public"
+THEME_KEPT_S = 365 * 24 * 3600
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -26,5 +31,46 @@ class PageView(View):
         return viewer_of(self.request)
 
     def page(self, template: str, context: dict[str, Any], status: int = 200) -> HttpResponse:
-        """Render a template in the site's frame."""
+        """Render a template in the site's frame (``aggregator.site.frame`` adds what that shows)."""
         return render(self.request, template, context, status=status)
+
+
+class ChooseTheme(View):
+    """Keep a person's choice of light or dark in a cookie; an unknown one returns to what their system says."""
+
+    action = PUBLIC
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        response = HttpResponseRedirect(safe_next(request))
+        theme = request.POST.get("theme", "")
+        if theme in THEMES:
+            response.set_cookie(
+                THEME_COOKIE,
+                theme,
+                max_age=THEME_KEPT_S,
+                secure=settings.SESSION_COOKIE_SECURE,
+                httponly=True,
+                samesite="Lax",
+            )
+        else:
+            response.delete_cookie(THEME_COOKIE, samesite="Lax")
+        return response
+
+
+@method_decorator(never_cache, name="dispatch")
+class Pulse(View):
+    """Nothing but an answer: pages ask for it, and say so when none comes (``headroom/pulse.js``)."""
+
+    action = PUBLIC
+    http_method_names = ["get"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        return HttpResponse(status=HTTPStatus.NO_CONTENT)
+
+
+def safe_next(request: HttpRequest) -> str:
+    """Where a form wants to lead, if that is on this site; else the first page."""
+    asked = request.POST.get("next", "")
+    is_safe = url_has_allowed_host_and_scheme(asked, {request.get_host()}, require_https=request.is_secure())
+    return asked if asked and is_safe else resolve_url(settings.LOGIN_REDIRECT_URL)

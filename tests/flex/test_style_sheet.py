@@ -9,10 +9,11 @@ TEXTS = ("text", "muted", "link", "alarm", "warning", "info")
 
 
 def themes() -> dict[str, dict[str, str]]:
-    """Colours by name: the light theme's block comes first in the sheet, the dark one's second."""
-    light, dark, *_ = re.findall(r":root \{(.*?)\}", SHEET, re.DOTALL)
+    """Colours by name; the sheet states each as ``light-dark(light, dark)``."""
+    stated = re.findall(r"--(\w+): light-dark\((#[0-9a-f]{6}), (#[0-9a-f]{6})\);", SHEET)
     return {
-        name: dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", block)) for name, block in (("light", light), ("dark", dark))
+        "light": {name: light for name, light, _ in stated},
+        "dark": {name: dark for name, _, dark in stated},
     }
 
 

@@ -1,0 +1,62 @@
+"""The site's menu as data: what is called how, where it leads, and which action it needs."""
+
+from dataclasses import dataclass
+
+from aggregator.core.permissions import Action
+
+
+@dataclass(frozen=True, slots=True)
+class MenuItem:
+    """``url_name`` names the address; a page below that address belongs to the item too."""
+
+    label: str
+    url_name: str
+    action: Action
+
+
+MENU = (
+    MenuItem("Overview", "markets:overview", Action.SEE_OVERVIEW),
+    MenuItem("Network", "dispatch:network", Action.SEE_NETWORK),
+    MenuItem("Fleet", "aggregator:fleet", Action.SEE_FLEET),
+    MenuItem("Requests", "dispatch:requests", Action.SEE_REQUESTS),
+    MenuItem("Runs", "dispatch:runs", Action.SEE_RUNS),
+    MenuItem("Control acts", "aggregator:control_acts", Action.SEE_CONTROL_ACTS),
+    MenuItem("Statements", "markets:statements", Action.SEE_STATEMENTS),
+    MenuItem("Log", "aggregator:log", Action.SEE_LOG),
+    MenuItem("People", "people", Action.MANAGE_PEOPLE),
+    MenuItem("API clients", "machines", Action.MANAGE_MACHINES),
+)
+
+# Which kind of control act an approval is of.
+APPROVES = {
+    Action.APPROVE_DISPATCH: "request_dispatch",
+    Action.APPROVE_LIMITS: "change_limits",
+    Action.APPROVE_RELEASE: "release_statements",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``current`` is the value of aria-current: ``page``, ``true`` (a page below), or empty."""
+
+    label: str
+    url: str
+    current: str
+
+
+def menu_for(actions: frozenset[Action], items: tuple[MenuItem, ...] = MENU) -> tuple[MenuItem, ...]:
+    """What a viewer may open, in the menu's order."""
+    return tuple(item for item in items if item.action in actions)
+
+
+def entry(item: MenuItem, *, url: str, path: str) -> Entry:
+    """Mark an item against the path being shown; the root address has no pages below it."""
+    if path == url:
+        return Entry(item.label, url, "page")
+    is_below = url != "/" and path.startswith(url)
+    return Entry(item.label, url, "true" if is_below else "")
+
+
+def kinds_to_approve(actions: frozenset[Action]) -> tuple[str, ...]:
+    """Kinds of control act a viewer may approve."""
+    return tuple(kind for action, kind in APPROVES.items() if action in actions)
