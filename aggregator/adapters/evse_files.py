@@ -1,13 +1,13 @@
 """Files of EVSEs to register."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from aggregator.adapters.bounded import CellError, FileRefused
+from aggregator.adapters.bounded import CellError, FileRefused, Limits
 from aggregator.adapters.cells import Column, Instant, Number, Text
 from aggregator.adapters.files import Progress, Table, read_table
 from aggregator.core.registration import DEFAULT_DELAY_MAX_S, DEFAULT_MIN_CURRENT_A, Registration
@@ -49,36 +49,39 @@ COLUMNS: Sequence[Column] = (
 
 
 def read_registrations(
-    source: Path | BinaryIO, *, name: str = "", progress: Progress | None = None
+    source: Path | BinaryIO, *, name: str = "", limits: Limits | None = None, progress: Progress | None = None
 ) -> tuple[Table, tuple[Registration, ...]]:
     """Read a file of EVSEs.
 
     Raises:
         FileRefused: the file or any of its values can't be taken; ``errors`` names all of these.
     """
-    table = read_table(source, COLUMNS, name=name, progress=progress)
-    _refuse_two_phases(table)
+    table = read_table(source, COLUMNS, name=name, limits=limits, progress=progress)
     services = [_services(table, row) for row in range(len(table))]
+    errors = sorted([*_two_phases(table), *_unknown_services(table, services)], key=lambda error: error.line)
+    if errors:
+        raise FileRefused(
+            f"{table.name}: {errors[0]}", errors=tuple(errors), line=errors[0].line, column=errors[0].column
+        )
     return table, tuple(_registration(table, row, services[row]) for row in range(len(table)))
 
 
-def _refuse_two_phases(table: Table) -> None:
-    errors = tuple(
-        CellError(int(table.lines[row]), "phases", "2", "1 or 3")
-        for row in np.flatnonzero(table.numbers("phases") == 2)
-    )
-    if errors:
-        raise FileRefused(f"{table.name}: {errors[0]}", errors=errors, line=errors[0].line, column="phases")
+def _two_phases(table: Table) -> Iterator[CellError]:
+    for row in np.flatnonzero(table.numbers("phases") == 2):
+        yield CellError(int(table.lines[row]), "phases", "2", "1 or 3")
+
+
+def _unknown_services(table: Table, services: Sequence[tuple[str, ...]]) -> Iterator[CellError]:
+    for row, found in enumerate(services):
+        if not SERVICES.issuperset(found) or len(set(found)) < len(found):
+            expected = "routine, response or routine;response"
+            yield CellError(int(table.lines[row]), "services", ";".join(found), expected)
 
 
 def _services(table: Table, row: int) -> tuple[str, ...]:
     """``routine;response`` as a tuple; routine where empty."""
-    cell = str(table.texts("services")[row]) if "services" in table.header else ""
-    found = tuple(cell.split(";")) if cell else ("routine",)
-    if not SERVICES.issuperset(found) or len(set(found)) < len(found):
-        error = CellError(int(table.lines[row]), "services", cell, "routine, response or routine;response")
-        raise FileRefused(f"{table.name}: {error}", errors=(error,), line=error.line, column="services")
-    return found
+    cell = str(table.columns["services"][row])
+    return tuple(cell.split(";")) if cell else ("routine",)
 
 
 def _registration(table: Table, row: int, services: tuple[str, ...]) -> Registration:

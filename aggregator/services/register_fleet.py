@@ -120,26 +120,34 @@ def _new_evse(row: Registration, meter: Meter, known: KnownFleet) -> EVSE:
 
 def _update(row: Registration, known: KnownFleet) -> bool:
     """Bring a known EVSE up to what its row states; say whether that changed anything."""
+    changes = changes_of(row, known)
+    for stored, changed in changes:
+        for name, value in changed.items():
+            setattr(stored, name, value)
+        stored.save(update_fields=list(changed))
+    return bool(changes)
+
+
+def changes_of(row: Registration, known: KnownFleet) -> list[tuple[EVSE | EvseIdentity | Meter, dict[str, object]]]:
+    """What a row about a known EVSE states otherwise than it is stored: each stored row with its new values."""
     identity = known.identities[(row.csms, row.evse_id)]
     node = known.node_of(row)
     place = {"node_id": node.pk if node else None}
-    is_changed = _assign(identity.evse, {**_stated(row, DESCRIBED), **place})
-    meter_changed = _assign(identity.evse.meter, {"accuracy_class": row.accuracy_class, **place})
-    who_changed = _assign(identity, _stated(row, IDENTIFIED))
-    return is_changed or meter_changed or who_changed
+    stated: list[tuple[EVSE | EvseIdentity | Meter, dict[str, object]]] = [
+        (identity.evse, {**_stated(row, DESCRIBED), **place}),
+        (identity.evse.meter, {"accuracy_class": row.accuracy_class, **place}),
+        (identity, _stated(row, IDENTIFIED)),
+    ]
+    changes = [(stored, _changed(stored, values)) for stored, values in stated]
+    return [(stored, changed) for stored, changed in changes if changed]
 
 
 def _stated(row: Registration, names: tuple[str, ...]) -> dict[str, object]:
     return {name: getattr(row, name) for name in names}
 
 
-def _assign(stored: EVSE | EvseIdentity | Meter, stated: dict[str, object]) -> bool:
-    changed = [name for name, value in stated.items() if getattr(stored, name) != value]
-    for name in changed:
-        setattr(stored, name, stated[name])
-    if changed:
-        stored.save(update_fields=changed)
-    return bool(changed)
+def _changed(stored: EVSE | EvseIdentity | Meter, stated: dict[str, object]) -> dict[str, object]:
+    return {name: value for name, value in stated.items() if getattr(stored, name) != value}
 
 
 def _enrol(rows: tuple[Registration, ...], known: KnownFleet, now: datetime, *, is_replay: bool) -> set[int]:
@@ -150,7 +158,7 @@ def _enrol(rows: tuple[Registration, ...], known: KnownFleet, now: datetime, *, 
         evse = known.identities[(row.csms, row.evse_id)].evse
         dsrsp = known.dsrsps[row.dsrsp]
         held = known.enrolments.setdefault(evse.pk, [])
-        same = _same(row, dsrsp, held, now)
+        same = same_enrolment(row, dsrsp, held, now)
         if same is None and not (is_replay and row.enrolled_from is None):
             starts_at = row.enrolled_from or now
             _end_open(held, starts_at)
@@ -158,7 +166,7 @@ def _enrol(rows: tuple[Registration, ...], known: KnownFleet, now: datetime, *, 
             made.append(held[-1])
             changed.add(row.line)
             if starts_at == max(enrolment.starts_at for enrolment in held):
-                _assign(evse.meter, {"organisation_id": dsrsp.pk})
+                _hand_over(evse.meter, dsrsp)
         elif same is not None and same.ends_at is None and row.enrolled_to is not None:
             _end(same, row.enrolled_to)
             changed.add(row.line)
@@ -166,7 +174,13 @@ def _enrol(rows: tuple[Registration, ...], known: KnownFleet, now: datetime, *, 
     return changed
 
 
-def _same(row: Registration, dsrsp: Organisation, held: list[Enrolment], now: datetime) -> Enrolment | None:
+def _hand_over(meter: Meter, dsrsp: Organisation) -> None:
+    if meter.organisation_id != dsrsp.pk:
+        meter.organisation = dsrsp
+        meter.save(update_fields=["organisation_id"])
+
+
+def same_enrolment(row: Registration, dsrsp: Organisation, held: list[Enrolment], now: datetime) -> Enrolment | None:
     """The enrolment a row speaks of: the one of its start, or without a start the one in force."""
     for enrolment in held:
         is_meant = (
