@@ -72,6 +72,7 @@ class Line:
     key: str
     label: str
     path: str
+    is_area: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,9 @@ class Chart:
         clock_change: on a clock-change day the hour before and after it, with their zones.
         days: a label where each local date begins; the first at the left edge.
         zero_y: where 0 kW lies.
+        data: the same curves for ``headroom/chart.js``, as JSON will hold them: ``starts`` (n_period + 1) seconds since
+            1970 of the period boundaries, ``labels`` of them in local time, ``days`` where a local date begins, and
+            ``series`` with ``key``, ``label``, ``is_area`` and ``values`` (n_period) in ``unit``, None where none is.
     """
 
     width: float
@@ -109,6 +113,7 @@ class Chart:
     clock_change: tuple[XTick, ...]
     days: tuple[XTick, ...]
     zero_y: float
+    data: dict[str, object]
 
 
 def draw_chart(grid: TimeGrid, series: tuple[Series, ...]) -> Chart:
@@ -137,13 +142,38 @@ def draw_chart(grid: TimeGrid, series: tuple[Series, ...]) -> Chart:
         width=LEFT + PLOT_WIDTH + RIGHT,
         height=TOP + PLOT_HEIGHT + (CLOCK_CHANGE_BELOW if clock_change else HOURS_BELOW),
         frame=frame,
-        lines=tuple(Line(curve.key, curve.label, _path(curve, frame)) for curve in series),
+        lines=tuple(Line(curve.key, curve.label, _path(curve, frame), curve.is_area) for curve in series),
         powers=_power_ticks(powers_kw, frame),
         hours=_hour_ticks(grid, frame),
         clock_change=clock_change,
         days=_day_ticks(grid, frame),
         zero_y=round(float(frame.y(np.zeros(1))[0]), 2),
+        data=_data(grid, series),
     )
+
+
+def boundary_labels(grid: TimeGrid) -> list[str]:
+    """Local time of every period boundary, the end's too; with its zone where the clocks change in between."""
+    boundaries = [at.astimezone(LONDON) for at in (*grid.starts(), grid.ends_at)]
+    is_change = len({at.utcoffset() for at in boundaries}) > 1
+    return [f"{at:%H:%M %Z}" if is_change else f"{at:%H:%M}" for at in boundaries]
+
+
+def _data(grid: TimeGrid, series: tuple[Series, ...]) -> dict[str, object]:
+    return {
+        "unit": "kW",
+        "starts": [round(at.timestamp()) for at in (*grid.starts(), grid.ends_at)],
+        "labels": boundary_labels(grid),
+        "days": [{"boundary": at, "label": _day_label(grid, at)} for at in _first_of_days(grid)],
+        "series": [
+            {"key": curve.key, "label": curve.label, "is_area": curve.is_area, "values": _json_values(curve.power_kw)}
+            for curve in series
+        ],
+    }
+
+
+def _json_values(power_kw: FloatArray) -> list[float | None]:
+    return [round(value, 3) if np.isfinite(value) else None for value in power_kw.tolist()]
 
 
 def nice_ticks(low: float, high: float, n_tick: int = N_TICK) -> FloatArray:
@@ -222,9 +252,13 @@ def _clock_change_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:
 
 
 def _day_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:
+    return tuple(XTick(_x_at(frame, at), _day_label(grid, at), "start") for at in _first_of_days(grid))
+
+
+def _first_of_days(grid: TimeGrid) -> list[int]:
+    """Boundaries where a local date begins; the grid's own start is one."""
     days = [start.astimezone(LONDON).date() for start in grid.starts()]
-    first = [boundary for boundary in range(grid.n_period) if boundary == 0 or days[boundary] != days[boundary - 1]]
-    return tuple(XTick(_x_at(frame, boundary), _day_label(grid, boundary), "start") for boundary in first)
+    return [boundary for boundary in range(grid.n_period) if boundary == 0 or days[boundary] != days[boundary - 1]]
 
 
 def _day_label(grid: TimeGrid, boundary: int) -> str:

@@ -1,3 +1,4 @@
+import json
 import re
 from datetime import date
 
@@ -12,6 +13,7 @@ from aggregator.core.chart import (
     Frame,
     InvalidChart,
     Series,
+    boundary_labels,
     draw_chart,
     nice_ticks,
     step_runs,
@@ -163,3 +165,40 @@ class TestTimeAxis:
             ("01:00 GMT", round(54 + 14 * per_hour, 2), "start"),
         ]
         assert {tick.label: tick.x for tick in chart.hours}["03:00"] == round(54 + 16 * per_hour, 2)
+
+
+class TestData:
+    def test_is_what_json_can_hold_with_gaps_said(self):
+        drawn = chart_of(PLAIN, np.array([NAN, 1.23456, float("inf"), *[0.0] * 45]))
+        data = json.loads(json.dumps(drawn.data, allow_nan=False))
+
+        assert data["series"][0]["values"][:4] == [None, 1.235, None, 0.0]
+        assert data["unit"] == "kW"
+
+    @pytest.mark.parametrize(("day", "n_period"), [(PLAIN, 48), (SPRING, 46), (AUTUMN, 50)])
+    def test_has_one_boundary_and_label_more_than_values(self, day, n_period):
+        data = chart_of(day, np.zeros(n_period)).data
+
+        assert [len(data["starts"]), len(data["labels"]), len(data["series"][0]["values"])] == [
+            n_period + 1,
+            n_period + 1,
+            n_period,
+        ]
+        assert set(np.diff(data["starts"])) == {1800}
+
+    def test_tells_the_doubled_hour_apart(self):
+        labels = boundary_labels(charging_day(AUTUMN))
+
+        assert labels.count("01:00 BST") == labels.count("01:00 GMT") == 1
+        assert labels.count("01:30 BST") == labels.count("01:30 GMT") == 1
+
+    def test_leaves_zones_out_on_an_ordinary_day(self):
+        labels = boundary_labels(charging_day(PLAIN))
+
+        assert labels[0] == labels[-1] == "12:00"
+        assert labels[1] == "12:30"
+
+    def test_names_each_local_date_where_it_begins(self):
+        days = chart_of(SPRING, np.zeros(46)).data["days"]
+
+        assert days == [{"boundary": 0, "label": "Sat 28 Mar 2026"}, {"boundary": 24, "label": "Sun 29 Mar 2026"}]
