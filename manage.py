@@ -3,6 +3,8 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aggregator.core.errors import FlexError
 
@@ -34,6 +36,7 @@ AS_OWNER = frozenset(
         "squashmigrations",
     }
 )
+AS_NOBODY = frozenset({"runserver", "serve", "testserver"})  # they answer requests, each its viewer's
 
 
 def needs_database(arguments: list[str]) -> bool:
@@ -55,6 +58,22 @@ def start_database() -> None:
         postgres.ensure_running()
 
 
+@contextmanager
+def as_command(arguments: list[str]) -> Iterator[None]:
+    """Run a command that reaches the database as the platform's own work, known by its name."""
+    if not needs_database(arguments) or arguments[0] in AS_NOBODY:
+        yield
+        return
+    import django
+
+    django.setup()
+    from aggregator.models import known_as, work_as_platform
+
+    work_as_platform()
+    with known_as(f"command:{arguments[0]}"):
+        yield
+
+
 def main() -> None:
     """Run one command; an anticipated failure is one sentence and exit code 1, not a traceback."""
     arguments = sys.argv[1:]
@@ -66,7 +85,8 @@ def main() -> None:
             start_database()
         from django.core.management import execute_from_command_line
 
-        execute_from_command_line(sys.argv)
+        with as_command(arguments):
+            execute_from_command_line(sys.argv)
     except FlexError as error:
         sys.exit(f"error: {error.message}")
     except KeyboardInterrupt:

@@ -1,7 +1,14 @@
 """For whom this connection acts: what PostgreSQL's row-level security lets it see, and what the log says who did it.
 
 Nothing said is nobody: a connection that was told nothing sees no tenant's rows. Commands, workers and tests are the
-platform's own work, and say so once, where they start (``work_as_platform``). A request is its viewer's.
+platform's own work, and say so where they start (``work_as_platform``, ``as_platform``). A request is its viewer's.
+
+The connection is told by two settings of its session, which PostgreSQL takes back with whatever is rolled back. So a
+block and a transaction may stand in one another but not overlap; then what counts after a rollback is what counted
+before it. A connection that is not open is told when it opens, and one that cannot be told is closed: nobody's work is
+done under what was said for somebody else. A pool between us and the server must keep sessions apart.
+
+It is a wall against a scope that was forgotten, not against SQL made by a stranger, who could say these words too.
 """
 
 from collections.abc import Iterator
@@ -9,7 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.backends.signals import connection_created
 
 if TYPE_CHECKING:
@@ -26,11 +33,11 @@ _actor: ContextVar[str] = ContextVar("actor", default=SYSTEM)
 
 
 def work_as_platform() -> None:
-    """Make the platform's own work what this process does where nothing else is said."""
+    """Make the platform's own work what this process does where nothing else is said, in every thread."""
     global _default  # noqa: PLW0603 - one fact of the process
-    _default = WORK
-    if connection.connection is not None:
-        _apply(_now())
+    if _default != WORK:
+        _default = WORK
+        _tell(_now())
 
 
 @contextmanager
@@ -71,36 +78,43 @@ def actor() -> str:
 def _acting_as(who: tuple[str, str]) -> Iterator[None]:
     token = _acting.set(who)
     try:
-        _apply(who)
+        _tell(who)
         yield
     finally:
         _acting.reset(token)
-        _go_back(_now())
+        _tell_again(_now())
 
 
 def _now() -> tuple[str, str]:
     return _acting.get() or _default
 
 
-def _apply(who: tuple[str, str]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(SET, who)
-
-
-def _go_back(who: tuple[str, str]) -> None:
-    """Say again for whom the connection acts; in a transaction that failed, its rollback does."""
-    if connection.connection is None or connection.needs_rollback:
+def _tell(who: tuple[str, str]) -> None:
+    """Tell this thread's connection, if it is open. One that broke is closed, so that the next one is told anew."""
+    if connection.connection is None:
         return
     try:
-        _apply(who)
-    except DatabaseError:
-        if not connection.in_atomic_block:
-            connection.close()  # a new connection is told anew
+        with connection.cursor() as cursor:
+            cursor.execute(SET, who)
+    except Error:
+        if connection.in_atomic_block:
+            raise
+        connection.close()
 
 
-def _tell(*, connection: Any, **_signal: object) -> None:
+def _tell_again(who: tuple[str, str]) -> None:
+    """Go back to what counted before a block; in a transaction that failed, its rollback does."""
+    if connection.needs_rollback:
+        return
+    try:
+        _tell(who)
+    except Error:
+        connection.needs_rollback = True  # whoever swallows the failure must not go on under the block's name
+
+
+def _tell_new(*, connection: Any, **_signal: object) -> None:
     with connection.cursor() as cursor:
         cursor.execute(SET, _now())
 
 
-connection_created.connect(_tell, dispatch_uid="headroom acting")
+connection_created.connect(_tell_new, dispatch_uid="headroom acting")

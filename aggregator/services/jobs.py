@@ -3,6 +3,8 @@
 A worker that dies or hangs stops extending its lease; another takes the row over, and the first one's late
 finish is refused. So a job is done at least once and its outcome written once: every handler must be safe
 to run twice. The clocks of all workers may differ by much less than a lease. Source: docs/adr/0001-jobs-are-rows.md
+
+Jobs are the platform's own work, whoever's process does them or asks for them: rows and handlers see every tenant.
 """
 
 import json
@@ -22,7 +24,7 @@ from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
 
 from aggregator.core.errors import FlexError
-from aggregator.models import Job
+from aggregator.models import Job, as_platform, known_as
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()[:80]}:{os.getpid()}"
 
 
+@as_platform()
 def enqueue(
     *,
     kind: str,
@@ -142,6 +145,7 @@ def fail(*, job: Job, error: Exception, now: datetime) -> None:
         _change_held(job, state=Job.State.FAILED, outcome=outcome, leased_until=None, finished_at=now)
 
 
+@as_platform()
 def run(*, job_id: int, clock: Clock, worker: str, lease_s: float | None = None) -> Job | None:
     """Lease one job, do it, write its outcome; None where it was not to be had (done, held, or not yet due).
 
@@ -153,6 +157,7 @@ def run(*, job_id: int, clock: Clock, worker: str, lease_s: float | None = None)
     return None if job is None else _carry_out(job, clock=clock, lease_s=held_s)
 
 
+@as_platform()
 def run_due(
     *,
     clock: Clock,
@@ -249,7 +254,7 @@ def _carry_out(job: Job, *, clock: Clock, lease_s: float) -> Job:
 
 
 def _handle(job: Job, *, clock: Clock, lease_s: float) -> JsonObject:
-    with _kept_alive(job, clock=clock, lease_s=lease_s):
+    with _kept_alive(job, clock=clock, lease_s=lease_s), known_as(f"job:{job.pk} {job.kind}"):
         handler: Callable[..., Mapping[str, object] | None] = import_string(settings.JOB_HANDLERS[job.kind])
         return _as_json(handler(**job.payload, now=clock()) or {})
 
@@ -261,9 +266,10 @@ def _kept_alive(job: Job, *, clock: Clock, lease_s: float) -> Iterator[None]:
 
     def beat() -> None:
         try:
-            while not is_over.wait(lease_s / 3):
-                if not _try_to_extend(job, now=clock(), lease_s=lease_s):
-                    return
+            with as_platform():  # a thread knows nothing of who started it
+                while not is_over.wait(lease_s / 3):
+                    if not _try_to_extend(job, now=clock(), lease_s=lease_s):
+                        return
         finally:
             connection.close()  # this thread's own
 

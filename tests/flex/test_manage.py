@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import manage
+from aggregator.models import acting, actor
 from flex import postgres_place
 
 PROJECT = Path(manage.__file__).resolve().parent
@@ -61,6 +62,25 @@ class TestNeedsDatabase:
     )
     def test_is_true_for_all_else(self, line):
         assert manage.needs_database(line.split())
+
+
+@pytest.mark.django_db
+class TestAsCommand:
+    @pytest.fixture(autouse=True)
+    def a_new_process(self, monkeypatch):
+        monkeypatch.setattr(acting, "_default", acting.NOBODY)
+
+    @pytest.mark.parametrize("command", ["run_cycle", "seed_demo", "migrate", "shell", "run_jobs"])
+    def test_makes_a_command_the_platforms_own_work_by_its_name(self, command):
+        with manage.as_command([command, "--flag"]):
+            assert actor() == f"command:{command}"
+            assert acting._now() == acting.WORK
+
+    @pytest.mark.parametrize("line", ["serve --port 1", "runserver", "solve problem.json", "help", ""])
+    def test_leaves_what_answers_requests_or_reads_nothing_as_nobody(self, line):
+        with manage.as_command(line.split()):
+            assert actor() == "system"
+            assert acting._now() == acting.NOBODY
 
 
 class TestMain:
