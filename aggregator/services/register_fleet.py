@@ -22,11 +22,15 @@ def register_fleet(
     sha256: str,
     now: datetime,
     register_new: bool = False,
+    enrol_only: frozenset[int] = frozenset(),
 ) -> IngestResult:
     """Register EVSEs, all of them or none.
 
     An EVSE is known by its CSMS and its id there: a row about a known one brings it up to date, and a row with
     another DSRSP that starts later ends the enrolment in force then, so a switch needs no new EVSE.
+
+    Args:
+        enrol_only: lines of rows whose EVSE stays as it is registered; only their enrolment is taken.
 
     Returns:
         Counts of rows: accepted are new or changed something, revised changed something, duplicates nothing.
@@ -46,7 +50,7 @@ def register_fleet(
             _register_new(rows)
         known = load_known(rows)
         new = _make_evses(rows, known)
-        updated = {row.line for row in rows if row.line not in new and _update(row, known)}
+        updated = {row.line for row in rows if row.line not in new | enrol_only and _update(row, known)}
         enrolled = _enrol(rows, known, now, is_replay=is_replay)
         changed = (updated | enrolled) - new
         result = IngestResult(
