@@ -14,6 +14,7 @@ from tests.walks.small_area import make_batch
 pytestmark = pytest.mark.django_db
 
 APPEND_ONLY = (
+    "aggregator_event",
     "aggregator_meterday",
     "markets_settlementrun",
     "markets_statement",
@@ -88,7 +89,7 @@ class TestApplicationRole:
     @pytest.mark.parametrize("table", APPEND_ONLY)
     @pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET {} = {}", "TRUNCATE {}"])
     def test_may_not_change_or_remove_what_was_published_or_metered(self, table, statement):
-        column = "received_at" if table == "aggregator_meterday" else "id"
+        column = {"aggregator_meterday": "received_at", "aggregator_event": "sequence"}.get(table, "id")
         refuse(statement.format(table, column, column))
 
     def test_may_not_reach_a_month_of_readings_past_its_table(self):
