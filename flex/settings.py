@@ -222,6 +222,10 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the page says when to try again, and that stays true
+AXES_LOCKOUT_CALLABLE = "aggregator.site.lock_out.locked_out_page"
+AXES_DISABLE_ACCESS_LOG = True  # the event log has it
+AXES_SENSITIVE_PARAMETERS = ["code"]  # as a password: never kept
 SESSION_LOCK_S = _whole_number("SESSION_LOCK_S", env.str("SESSION_LOCK_S", default="1200"))
 CONFIRMED_FOR_S = _whole_number("CONFIRMED_FOR_S", env.str("CONFIRMED_FOR_S", default="300"))
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"

@@ -6,18 +6,20 @@ A page states ``action`` (an ``Action``, or ``PUBLIC``); one that states nothing
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
 
+from aggregator.core.permissions import Action
 from aggregator.models import MachineClient, acting_for, as_nobody, known_as
-from aggregator.site.views import PUBLIC
-from aggregator.viewer import ACTS_FOR, CONFIRMED_AT, Viewer, machine_viewer, person_viewer
+from aggregator.site.session import confirmed_at, is_locked, note_presence, verified_person, way_back
+from aggregator.site.views import PUBLIC, VERIFIED
+from aggregator.viewer import ACTS_FOR, Viewer, machine_viewer, person_viewer
 
 NO_MEMBERSHIP = "You are logged in, but act for no organisation yet. Ask your administrator for a membership."
 NOT_ALLOWED = "Your role does not include what you asked for."
@@ -43,37 +45,49 @@ class Walls:
     def process_view(
         self, request: HttpRequest, view: Callable[..., HttpResponse], _args: Any, _kwargs: Any
     ) -> HttpResponse | None:
-        if request.path.startswith(API):
-            return None
-        action = getattr(getattr(view, "view_class", view), "action", None)
-        if action == PUBLIC:
-            return None
-        if not request.user.is_authenticated:
-            return redirect_to_login(request.get_full_path())
-        if not request.user.is_verified():  # type: ignore[union-attr]
-            return redirect("second_factor")
         viewer: Viewer | None = request.viewer  # type: ignore[attr-defined]
-        if viewer is None:
-            raise PermissionDenied(NO_MEMBERSHIP)
-        if action is None or not viewer.may(action):
-            raise PermissionDenied(NOT_ALLOWED)
+        is_api = request.path.startswith(API)
+        view_class = getattr(view, "view_class", view)
+        action = getattr(view_class, "action", None)
+        if not is_api and action == PUBLIC:
+            return None
+        if viewer and not viewer.is_machine:
+            note_presence(request, now=timezone.now())
+        return None if is_api else _let_in(request, viewer, action, can_get=hasattr(view_class, "get"))
+
+
+def _let_in(
+    request: HttpRequest, viewer: Viewer | None, action: Action | str | None, *, can_get: bool
+) -> HttpResponse | None:
+    """None for who may see a page; else where they are led first.
+
+    Raises:
+        PermissionDenied: no membership, or a role without the action, or a page that states none.
+    """
+    if not request.user.is_authenticated:
+        return redirect_to_login(way_back(request, can_get=can_get))
+    if verified_person(request) is None:
+        return redirect("second_factor")
+    if is_locked(request, now=timezone.now()):
+        return redirect_to_login(way_back(request, can_get=can_get), login_url="unlock")
+    if action == VERIFIED:
         return None
+    if viewer is None:
+        raise PermissionDenied(NO_MEMBERSHIP)
+    if not isinstance(action, Action) or not viewer.may(action):
+        raise PermissionDenied(NOT_ALLOWED)
+    return None
 
 
 def find_viewer(request: HttpRequest) -> Viewer | None:
-    """A machine by its token, on the API only; a person by a session with a second factor; else nobody."""
+    """A machine by its token, on the API only; a person by an open session with a second factor; else nobody."""
     header = request.headers.get("Authorization", "")
     if request.path.startswith(API) and header:
         return _machine(header)
-    user = request.user
-    if not (user.is_authenticated and user.is_verified()):  # type: ignore[union-attr]
+    user = verified_person(request)
+    if user is None or is_locked(request, now=timezone.now()):
         return None
-    confirmed = request.session.get(CONFIRMED_AT)
-    return person_viewer(
-        user,
-        acts_for=request.session.get(ACTS_FOR, ""),
-        confirmed_at=datetime.fromisoformat(confirmed) if confirmed else None,
-    )
+    return person_viewer(user, acts_for=request.session.get(ACTS_FOR, ""), confirmed_at=confirmed_at(request))
 
 
 def _machine(header: str) -> Viewer | None:

@@ -3,13 +3,13 @@
 import hashlib
 import re
 
-from django.contrib.auth.mixins import LoginRequiredMixin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
 from django.views import View
 
 from aggregator.core.errors import FlexError
-from aggregator.queries import memberships_of
+from aggregator.core.permissions import Action
+from aggregator.viewer import viewer_of
 from markets.models import Statement
 from markets.queries import statements_seen_by
 
@@ -18,13 +18,14 @@ class StatementAltered(FlexError):
     code = "markets.statement_altered"
 
 
-class StatementDownload(LoginRequiredMixin, View):
+class StatementDownload(View):
     """One statement as CSV, for whoever acts for an organisation that may read it; for anybody else it is not there."""
 
+    action = Action.SEE_STATEMENTS
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        statement = self._readable(request, pk)
+        statement = self._readable(pk)
         content = bytes(statement.content)
         if hashlib.sha256(content).hexdigest() != statement.sha256:
             raise StatementAltered(f"statement {pk} is not what was published", statement=pk)
@@ -36,17 +37,12 @@ class StatementDownload(LoginRequiredMixin, View):
         response.headers["ETag"] = etag
         return get_conditional_response(request, etag=etag, response=response) or response
 
-    def _readable(self, request: HttpRequest, pk: int) -> Statement:
-        for membership in memberships_of(request.user):
-            found = (
-                statements_seen_by(membership.organisation)
-                .select_related("settlement_run__event__signal", "organisation")
-                .filter(pk=pk)
-                .first()
-            )
-            if found is not None:
-                return found
-        raise Http404("There is no such statement, or it is not yours to read.")
+    def _readable(self, pk: int) -> Statement:
+        seen = statements_seen_by(viewer_of(self.request).organisation)
+        found = seen.select_related("settlement_run__event__signal", "organisation").filter(pk=pk).first()
+        if found is None:
+            raise Http404("There is no such statement, or it is not yours to read.")
+        return found
 
 
 def file_name(statement: Statement) -> str:

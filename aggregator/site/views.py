@@ -5,17 +5,18 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render, resolve_url
+from django.shortcuts import render
 from django.utils.decorators import method_decorator
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views import View
 from django.views.decorators.cache import never_cache
 
 from aggregator.core.permissions import Action
 from aggregator.site.frame import THEME_COOKIE, THEMES
+from aggregator.site.session import safe_next
 from aggregator.viewer import Viewer, viewer_of
 
-PUBLIC = "public"
+PUBLIC = "public"  # anybody
+VERIFIED = "verified"  # whoever logged in with a second factor, whatever their role, if any
 THEME_KEPT_S = 365 * 24 * 3600
 
 
@@ -67,10 +68,3 @@ class Pulse(View):
 
     def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - Django's signature
         return HttpResponse(status=HTTPStatus.NO_CONTENT)
-
-
-def safe_next(request: HttpRequest) -> str:
-    """Where a form wants to lead, if that is on this site; else the first page."""
-    asked = request.POST.get("next", "")
-    is_safe = url_has_allowed_host_and_scheme(asked, {request.get_host()}, require_https=request.is_secure())
-    return asked if asked and is_safe else resolve_url(settings.LOGIN_REDIRECT_URL)

@@ -7,6 +7,7 @@ from django.test import Client
 
 from tests.factories import make_dno, make_organisation
 from tests.markets.builders import Cycle, make_person
+from tests.people import log_in
 
 PERSONS = ("dno", "market_operator", "platform", "auditor", "flexco", "voltway", "idle", "other_dno", "nobody")
 
@@ -53,6 +54,4 @@ def person(cycle: Cycle, name: str) -> Client:
         "other_dno": lambda: (make_dno("other-dno"), "control_room_supervisor"),
         "nobody": lambda: (None, ""),
     }
-    client = Client()
-    client.force_login(make_person(name, *organisations[name]()))
-    return client
+    return log_in(Client(), make_person(name, *organisations[name]()))

@@ -10,6 +10,7 @@ from markets.models import CycleNode, CycleRun
 from tests.factories import make_dno, make_evse
 from tests.markets.builders import SUMMARY, Cycle, make_cycle, make_person
 from tests.markets.site import Page, person, text_of
+from tests.people import log_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
@@ -17,40 +18,6 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 @pytest.fixture
 def cycle() -> Cycle:
     return make_cycle()
-
-
-class TestLogIn:
-    def test_is_asked_for_before_any_page(self, client):
-        for address in ("/", "/statements/1.csv"):
-            response = client.get(address)
-            assert (response.status_code, response.url) == (302, f"/login/?next={address}")
-
-    def test_leads_to_the_page_asked_for(self, client, cycle):
-        make_person("ada", cycle.dno)
-        form = {"username": "ada", "password": "correct horse battery staple", "next": "/?node=F3"}
-
-        assert client.post("/login/", form).url == "/?node=F3"
-
-    def test_says_no_without_telling_which_part_was_wrong(self, client, cycle):
-        make_person("ada", cycle.dno)
-        wrong = [client.post("/login/", {"username": name, "password": "wrong"}) for name in ("ada", "eve")]
-
-        bodies = [text_of(response).split("User name and password")[1][:60] for response in wrong]
-        assert [response.status_code for response in wrong] == [200, 200]
-        assert bodies[0] == bodies[1]
-
-    def test_does_not_lead_elsewhere(self, client, cycle):
-        make_person("ada", cycle.dno)
-        form = {"username": "ada", "password": "correct horse battery staple", "next": "https://evil.example/"}
-
-        assert client.post("/login/", form).url == "/"
-
-    def test_ends_with_a_button_and_not_a_link(self, cycle):
-        client = person(cycle, "dno")
-
-        assert client.get("/logout/").status_code == 405
-        assert client.post("/logout/").url == "/login/"
-        assert client.get("/").status_code == 302
 
 
 class TestOverviewOfTheNetwork:
@@ -224,7 +191,7 @@ class TestOverviewOfAFleet:
 
 class TestOverviewStates:
     def test_without_any_cycle_says_so(self, client):
-        client.force_login(make_person("ada", make_dno()))
+        log_in(client, make_person("ada", make_dno()))
 
         assert "No cycle yet" in text_of(client.get("/"))
 
@@ -244,7 +211,7 @@ class TestOverviewStates:
 
         assert "no forecast &lt;known&gt;" in page
         assert "Findings are counted once the cycle is complete." in page
-        assert f"?cycle={done.pk}&amp;as=dno" in page
+        assert f"?cycle={done.pk}" in page
         assert "<dt>" not in page
         assert "Cycle done" in text_of(client.get(f"/?cycle={done.pk}"))
         assert client.get(f"/?cycle={failed.pk}").status_code == 200
@@ -272,12 +239,6 @@ class TestOverviewStates:
         assert response.status_code == 403
         assert "act for no organisation yet" in text_of(response)
 
-    def test_as_an_organisation_one_does_not_act_for_is_forbidden(self, cycle):
-        client = person(cycle, "flexco")
-
-        assert client.get("/?as=voltway").status_code == 403
-        assert client.get("/?as=flexco").status_code == 200
-
 
 class TestContentSecurity:
     @pytest.mark.parametrize(
@@ -298,8 +259,9 @@ class TestContentSecurity:
         assert response.status_code == status
         assert "style-src 'self'" in response.headers["Content-Security-Policy"]
         assert "unsafe" not in response.headers["Content-Security-Policy"]
-        assert {tag for tag, _ in tags}.isdisjoint({"style", "script", "iframe", "object"})
-        for _, attrs in tags:
+        assert {tag for tag, _ in tags}.isdisjoint({"style", "iframe", "object"})
+        for tag, attrs in tags:
+            assert tag != "script" or attrs.get("src") or attrs["type"] == "application/json"
             assert not [key for key in attrs if key == "style" or key.startswith("on")]
             for key in ("href", "src", "action"):
                 assert (attrs.get(key) or "/").startswith(("/", "#", "?"))
