@@ -15,8 +15,8 @@ from typing import Any
 
 import environ
 
+from aggregator.core import permissions
 from aggregator.core.errors import FlexError
-from aggregator.core.permissions import SCOPES
 from flex import postgres
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -211,9 +211,13 @@ CELERY_BEAT_SCHEDULE = {
 }
 # kind -> dotted name of the service that does it; the lowest floor must not import the higher ones.
 JOB_HANDLERS = {
+    "anchor_events": "aggregator.services.event_log.anchor_events_job",
     "check_health": "aggregator.services.health.check_health_job",
+    "dispatch_area": "markets.services.redispatch.dispatch_area_job",
     "run_cycle": "markets.services.cycle.run_cycle_job",
 }
+
+DAILY_JOBS = ("anchor_events",)  # asked for by whoever sweeps, once a UTC day
 
 # --- people and machines --------------------------------------------------------------------------
 OTP_TOTP_ISSUER = "Headroom"
@@ -230,17 +234,23 @@ SESSION_LOCK_S = _whole_number("SESSION_LOCK_S", env.str("SESSION_LOCK_S", defau
 CONFIRMED_FOR_S = _whole_number("CONFIRMED_FOR_S", env.str("CONFIRMED_FOR_S", default="300"))
 OAUTH2_PROVIDER_APPLICATION_MODEL = "oauth2_provider.Application"
 OAUTH2_PROVIDER = {
-    "SCOPES": {name: said for name, (said, _) in SCOPES.items()},
+    "SCOPES": {name: said for name, (said, _) in permissions.SCOPES.items()},
     "SCOPES_BACKEND_CLASS": "aggregator.rest.scopes.ClientScopes",
     "ACCESS_TOKEN_EXPIRE_SECONDS": 900,
 }
 
-# --- control acts: kind -> dotted name of the service that does it, and the thresholds ------------
+# --- control acts: kind -> dotted names of the service that does it and of its figures, and the thresholds
 CONTROL_ACTS = {
     "request_dispatch": "markets.services.requests.do_request_dispatch",
     "change_limits": "aggregator.services.limits.do_change_limits",
     "release_statements": "markets.services.releases.do_release_statements",
 }
+CONTROL_FIGURES = {
+    "request_dispatch": "markets.services.requests.request_figures",
+    "change_limits": "aggregator.services.limits.limit_figures",
+    "release_statements": "markets.services.releases.release_figures",
+}
+CONTROL_ACT_EXPIRES_S = _whole_number("CONTROL_ACT_EXPIRES_S", env.str("CONTROL_ACT_EXPIRES_S", default="3600"))
 # Above any of these a second person must agree.
 DUAL_APPROVAL_MW = _number("DUAL_APPROVAL_MW", env.str("DUAL_APPROVAL_MW", default="1"))
 DUAL_APPROVAL_MW_PER_MINUTE = _number(
