@@ -8,20 +8,27 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from aggregator.adapters.bounded import BoundedFile, CellError, FileRefused, Limits
 from aggregator.adapters.evse_files import COLUMNS, read_registrations
 from aggregator.core.csv_text import write_record
 from aggregator.core.registration import Registration
 
-MAX_BYTES = 8 * 2**20
 LIMITS = Limits(max_bytes=64 * 2**20, max_ratio=50)
 WHOLE_ROW = "(row)"
 N_PASS = 3  # bad cells, then what cells say together, then the rows that are left
 EXAMPLES: Sequence[dict[str, str]] = (
-    {"evse_id": "GB-EXA-E0001", "rated_kw": "7.4", "phase": "A", "meter_id": "exa-meter-1"},
+    {"evse_id": "GB-EXA-E0001", "rated_kw": "7.4", "phase": "A", "meter_id": "exa-meter-1", "phases": "1"},
     {"evse_id": "GB-EXA-E0002", "rated_kw": "22", "phases": "3", "services": "routine;response"},
 )
+EXAMPLE = {
+    "csms": "code-of-the-csms",
+    "node": "code-of-the-feeder",
+    "scenario": "off_street_residential",
+    "services": "routine",
+    "consent_evidence": "consent-form-17",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +59,10 @@ def read_fleet_file(content: bytes, name: str) -> FleetFile:
         return FleetFile(refused=error.message)
 
 
-def template_file(*, dsrsp: str, csms: str, node: str) -> bytes:
+def template_file(*, dsrsp: str, enrolled_from: datetime) -> bytes:
     """A file with every column and two examples, to be filled in."""
     names = [column.name for column in COLUMNS]
-    shared = {"csms": csms, "dsrsp": dsrsp, "node": node, "scenario": "off_street_residential"}
-    shared |= {"enrolled_from": "2026-12-01T00:00:00Z", "consent_evidence": "consent-form-17"}
+    shared = {**EXAMPLE, "dsrsp": dsrsp, "enrolled_from": f"{enrolled_from.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     rows = [[{**shared, **example}.get(name, "") for name in names] for example in EXAMPLES]
     return b"".join(write_record(record) for record in [names, *rows])
 

@@ -1,0 +1,1 @@
+"""Pages on fleets, control acts and the log."""
