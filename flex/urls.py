@@ -8,5 +8,6 @@ urlpatterns = [
     path("", include("aggregator.site.urls")),
     path("theme/", ChooseTheme.as_view(), name="theme"),
     path("pulse/", Pulse.as_view(), name="pulse"),
+    path("", include("aggregator.urls")),
     path("", include("markets.urls")),
 ]
