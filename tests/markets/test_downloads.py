@@ -18,7 +18,7 @@ class TestStatementDownload:
         readers = {"dno", "market_operator", "platform", "auditor", dsrsp}
         response = person(cycle, name).get(f"/statements/{cycle.statements[dsrsp].pk}.csv")
 
-        assert response.status_code == (200 if name in readers else 404)
+        assert response.status_code == (200 if name in readers else 403 if name == "nobody" else 404)
         assert (b"HDR" in response.content) == (name in readers)
 
     def test_is_the_published_bytes_under_a_fixed_name(self, cycle):

@@ -311,6 +311,7 @@ class TestHealth:
 
         assert client.get("/healthz").status_code == 503
 
+    @pytest.mark.django_db(transaction=True)  # outside a transaction, as the site is
     def test_is_unwell_without_a_database(self, client):
         def refuse(*_arguments):
             raise OperationalError("connection to host db-7 refused")
