@@ -244,6 +244,40 @@ OAUTH2_PROVIDER = {
     "ACCESS_TOKEN_EXPIRE_SECONDS": 900,
 }
 
+# --- the API --------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["aggregator.rest.authentication.ViewerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["aggregator.rest.permissions.ActionAllowed"],
+    "DEFAULT_PARSER_CLASSES": ["aggregator.rest.parsers.StrictJsonParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "aggregator.rest.schema.Operation",
+    "EXCEPTION_HANDLER": "aggregator.rest.failures.handle",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Headroom",
+    "DESCRIPTION": "Flexibility of electric vehicles: fleets, readings, forecasts, dispatch and settlement. "
+    "Times carry an offset; intervals are half-open; consumption is positive; units stand in the names.",
+    "VERSION": "1.0.0",
+    "LICENSE": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    "OAS_VERSION": "3.1.1",
+    "SCHEMA_PATH_PREFIX": "/api/v[0-9]+/",
+    "POSTPROCESSING_HOOKS": ["aggregator.rest.schema_whole.complete_schema"],
+    "COMPONENT_SPLIT_REQUEST": False,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+# What one client may ask of one process: (tokens of a full bucket, seconds in which it fills).
+API_LIMITS = {
+    "reads": (_whole_number("API_READS_A_MINUTE", env.str("API_READS_A_MINUTE", default="600")), 60),
+    "commands": (_whole_number("API_COMMANDS_A_MINUTE", env.str("API_COMMANDS_A_MINUTE", default="60")), 60),
+    "rows": (_whole_number("API_ROWS_A_MINUTE", env.str("API_ROWS_A_MINUTE", default="600000")), 60),
+}
+# HTTP status by the code of an anticipated failure, or its first words; 422 where nothing is said.
+PROBLEM_STATUSES = {
+    "tenancy": 500,
+    "control_act.not_found": 404,
+}
+
 # --- control acts: kind -> dotted names of the service that does it and of its figures, and the thresholds
 CONTROL_ACTS = {
     "request_dispatch": "markets.services.requests.do_request_dispatch",

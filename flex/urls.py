@@ -2,12 +2,24 @@
 
 from django.urls import include, path
 
+from aggregator.rest.urls import last_patterns, schema_patterns
 from aggregator.site.views import ChooseTheme, Pulse
 
+API_V1 = [
+    *schema_patterns,
+    path("", include("aggregator.api.urls")),
+]
 urlpatterns = [
     path("", include("aggregator.site.urls")),
     path("theme/", ChooseTheme.as_view(), name="theme"),
     path("pulse/", Pulse.as_view(), name="pulse"),
     path("", include("aggregator.urls")),
+    path("", include("dispatch.urls")),
     path("", include("markets.urls")),
+    path("api/v1/", include((API_V1, "api"))),
+    path("api/", include(last_patterns)),
 ]
+handler400 = "flex.errors.bad_request"
+handler403 = "flex.errors.permission_denied"
+handler404 = "flex.errors.page_not_found"
+handler500 = "flex.errors.server_error"

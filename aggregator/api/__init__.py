@@ -1,0 +1,1 @@
+"""The API of what exists and what was measured."""
