@@ -169,18 +169,19 @@ def _enrol(rows: tuple[Registration, ...], known: KnownFleet, now: datetime, *, 
             held.append(_new_enrolment(row, evse, dsrsp, starts_at))
             made.append(held[-1])
             changed.add(row.line)
-            if starts_at == max(enrolment.starts_at for enrolment in held):
-                _hand_over(evse.meter, dsrsp)
         elif same is not None and same.ends_at is None and row.enrolled_to is not None:
             _end(same, row.enrolled_to)
             changed.add(row.line)
+        _hand_over(evse.meter, held, now)
     Enrolment.objects.across_tenants().bulk_create(made, batch_size=ROWS_A_STATEMENT)
     return changed
 
 
-def _hand_over(meter: Meter, dsrsp: Organisation) -> None:
-    if meter.organisation_id != dsrsp.pk:
-        meter.organisation = dsrsp
+def _hand_over(meter: Meter, held: list[Enrolment], now: datetime) -> None:
+    """A meter is its EVSE's DSRSP's: a coming one has to wait for it, and finds it the next time it registers."""
+    in_force = [one for one in held if one.starts_at <= now < (one.ends_at or FOREVER)]
+    if in_force and meter.organisation_id != in_force[0].dsrsp_id:
+        meter.organisation = in_force[0].dsrsp
         meter.save(update_fields=["organisation_id"])
 
 
