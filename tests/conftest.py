@@ -12,7 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
+from django.test import override_settings
 
 from aggregator.models import work_as_platform
 from flex import postgres
@@ -78,3 +80,17 @@ def real_data() -> Path:
         reason = f"the real data is not at {settings.HEADROOM_DATA}; name its folder in HEADROOM_DATA"
         pytest.fail(reason) if IN_CI else pytest.skip(reason)
     return settings.HEADROOM_DATA
+
+
+@pytest.fixture(scope="session")
+def collected_static(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("static")
+    with override_settings(STATIC_ROOT=folder):
+        call_command("collectstatic", interactive=False, verbosity=0)
+    return folder
+
+
+@pytest.fixture
+def site(settings: Any, collected_static: Path) -> None:
+    """The site as it is served: static files collected, hashed and compressed."""
+    settings.STATIC_ROOT = collected_static

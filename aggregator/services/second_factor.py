@@ -15,6 +15,7 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from aggregator.core.errors import FlexError
+from aggregator.services.person_events import record_of_person
 
 AUTHENTICATOR_CODE = re.compile(r"[0-9]{6}")
 N_RECOVERY_CODE = 10
@@ -96,14 +97,24 @@ def set_up_authenticator(
         present = TOTPDevice.objects.filter(user=user, confirmed=True)
         if present.exists() and not replace:
             raise AlreadySetUp(f"{user.get_username()} has an authenticator already")
-        forget_second_factor(user=user)
+        n_forgotten = _forget(user)
         device = TOTPDevice.objects.create(user=user, name="Authenticator", key=secret, last_t=step)
-        codes = renew_recovery_codes(user=user)
+        codes = replace_recovery_codes(user=user)
+        action = "second_factor_replaced" if n_forgotten else "second_factor_set_up"
+        record_of_person(action=action, user=user, at=now)
     return device, codes
 
 
-def renew_recovery_codes(*, user: User, codes: Sequence[str] = ()) -> list[str]:
-    """Replace a person's recovery codes by new ones (or those given), told this once."""
+def renew_recovery_codes(*, user: User, now: datetime) -> list[str]:
+    """Make new recovery codes, told this once; those before are void."""
+    with transaction.atomic():
+        codes = replace_recovery_codes(user=user)
+        record_of_person(action="recovery_codes_renewed", user=user, at=now)
+    return codes
+
+
+def replace_recovery_codes(*, user: User, codes: Sequence[str] = ()) -> list[str]:
+    """Store new recovery codes (or those given) in place of a person's present ones."""
     fresh = list(codes) or [StaticToken.random_token() for _ in range(N_RECOVERY_CODE)]
     with transaction.atomic():
         device, _ = StaticDevice.objects.get_or_create(user=user, defaults={"name": "Recovery codes"})
@@ -112,8 +123,16 @@ def renew_recovery_codes(*, user: User, codes: Sequence[str] = ()) -> list[str]:
     return fresh
 
 
-def forget_second_factor(*, user: User) -> int:
-    """Forget all of a person's devices: their sessions end, and the next log-in sets up a new one."""
+def reset_second_factor(*, user: User, now: datetime) -> bool:
+    """Forget a person's devices: their sessions end, and the next log-in sets up a new one; False without any."""
+    with transaction.atomic():
+        had_any = _forget(user) > 0
+        if had_any:
+            record_of_person(action="second_factor_reset", user=user, at=now, by_themselves=False)
+    return had_any
+
+
+def _forget(user: User) -> int:
     return sum(model.objects.filter(user=user).delete()[0] for model in (TOTPDevice, StaticDevice))
 
 

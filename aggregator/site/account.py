@@ -60,7 +60,7 @@ class NewRecoveryCodes(ConfirmedMixin):
         return self.page("people/new_recovery_codes.html", {})
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        codes = renew_recovery_codes(user=person(request))
+        codes = renew_recovery_codes(user=person(request), now=timezone.now())
         return self.page("people/recovery_codes.html", {"codes": codes, "next": safe_next(request)})
 
 

@@ -16,6 +16,7 @@ from django_otp.models import Device
 from django_otp.plugins.otp_totp.models import default_key
 
 from aggregator.core.errors import FlexError
+from aggregator.services.person_events import record_of_person
 from aggregator.services.second_factor import AlreadySetUp, second_factor_of, set_up_authenticator
 from aggregator.site.authenticator import authenticator_setup
 from aggregator.site.proof import prove_by_code
@@ -27,6 +28,7 @@ from aggregator.site.session import (
     note_presence,
     pending_log_in,
     safe_next,
+    verified_person,
 )
 from aggregator.site.views import PUBLIC, PageView
 
@@ -115,7 +117,10 @@ class LogOut(PageView):
     action = PUBLIC
 
     def post(self, request: HttpRequest) -> HttpResponse:
+        user = verified_person(request)
         logout(request)
+        if user:
+            record_of_person(action="log_out", user=user, at=timezone.now())
         return redirect(settings.LOGOUT_REDIRECT_URL)
 
 
@@ -127,3 +132,4 @@ def complete_log_in(request: HttpRequest, user: User, device: Device, *, now: da
     confirm_now(request, now=now)
     request.session.set_expiry(now + timedelta(seconds=settings.SESSION_COOKIE_AGE))
     note_presence(request, now=now)
+    record_of_person(action="log_in", user=user, at=now, after={"with": device.name})
