@@ -35,12 +35,12 @@ def local_text(at: datetime, zone: ZoneInfo = LONDON) -> str:
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def _is_query(field: serializers.Field) -> bool:
+def _is_query(field: "serializers.Field[Any, Any, Any, Any]") -> bool:
     return bool(getattr(field.root, "reads_query", False))
 
 
 @extend_schema_field({"type": "string", "format": "date-time", "pattern": TIME_PATTERN})
-class OffsetDateTime(serializers.Field):
+class OffsetDateTime(serializers.Field[Any, Any, Any, Any]):
     """An instant: RFC 3339 with Z or an offset in, of the years 2000 to 2099; UTC with Z out."""
 
     default_error_messages = {
@@ -60,7 +60,7 @@ class OffsetDateTime(serializers.Field):
 
 
 @extend_schema_field({"type": "string", "format": "date", "pattern": r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"})
-class Day(serializers.Field):
+class Day(serializers.Field[Any, Any, Any, Any]):
     """A date, YYYY-MM-DD, of the years 2000 to 2099."""
 
     default_error_messages = {"invalid": "Expected a date from 2000 to 2099, such as 2026-11-22."}
@@ -169,7 +169,7 @@ def read_id(prefix: str, text: str) -> int | None:
     return int(match[1]) if match else None
 
 
-class PublicId(serializers.Field):
+class PublicId(serializers.Field[Any, Any, Any, Any]):
     """A row's key as ``<prefix>_<key>``."""
 
     default_error_messages = {"invalid": "No such id."}
@@ -189,7 +189,7 @@ class PublicId(serializers.Field):
 
 
 @extend_schema_field({"type": "object", "additionalProperties": True})
-class Facts(serializers.Field):
+class Facts(serializers.Field[Any, Any, Any, Any]):
     """An object whose members depend on the row: the details of a finding, the payload of an act. Output only."""
 
     def to_internal_value(self, data: Any) -> Any:

@@ -7,7 +7,9 @@ from django.utils import timezone
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from aggregator.core.permissions import Action
 from aggregator.rest.problems import Refused
+from aggregator.viewer import Viewer
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView
@@ -23,22 +25,22 @@ class ActionAllowed(BasePermission):
 
     def has_permission(self, request: Request, view: "APIView") -> bool:
         api: ApiView = view  # type: ignore[assignment]
-        viewer = request.auth
+        viewer: Viewer | None = request.auth  # type: ignore[assignment]
         if viewer is None:
             return False  # without credentials: DRF answers 401
         method = "GET" if request.method == "HEAD" else str(request.method)
         if method == "OPTIONS" or not hasattr(api, method.lower()):
             return True
         action = api.actions.get(method)
-        if action is None or not (action == EVERY_VIEWER or viewer.may(action)):
+        if action != EVERY_VIEWER and not (isinstance(action, Action) and viewer.may(action)):
             raise Refused(403, "permission_denied", "Your role or your token's scopes do not include this operation.")
         if method in api.confirmed:
-            _demand_confirmation(request)
+            _demand_confirmation(viewer)
         return True
 
 
-def _demand_confirmation(request: Request) -> None:
+def _demand_confirmation(viewer: Viewer) -> None:
     """A control act needs somebody who proved just now who they are."""
-    at = request.auth.confirmed_at
+    at = viewer.confirmed_at
     if at is None or (timezone.now() - at).total_seconds() > settings.CONFIRMED_FOR_S:
         raise Refused(403, "confirmation_required", CONFIRM)

@@ -7,7 +7,7 @@ from oauth2_provider.scopes import SettingsScopes
 from aggregator.models import MachineClient
 
 
-class ClientScopes(SettingsScopes):
+class ClientScopes(SettingsScopes):  # type: ignore[misc]
     def get_available_scopes(self, application: Any = None, *_args: Any, **_kwargs: Any) -> list[str]:
         known = set(self.get_all_scopes())
         if application is None:

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from aggregator.rest.problems import InvalidInput
 
 
-class StrictSerializer(serializers.Serializer):
+class StrictSerializer(serializers.Serializer[Any]):
     """A request's shape: a name it does not know is refused, with its pointer.
 
     Attributes:
@@ -24,7 +24,7 @@ class StrictSerializer(serializers.Serializer):
             self.fail("invalid", datatype=type(data).__name__)
         unknown = [name for name in data if name not in self.fields]
         errors: dict[str, Any] = {
-            name: [serializers.ErrorDetail(self.error_messages["unknown"], code="unknown")] for name in unknown
+            name: [serializers.ErrorDetail(str(self.error_messages["unknown"]), code="unknown")] for name in unknown
         }
         try:
             value: dict[str, Any] = super().to_internal_value(data)
@@ -65,7 +65,7 @@ class Query(StrictSerializer):
         return dict(asked.validated_data)
 
 
-class Row(serializers.Serializer):
+class Row(serializers.Serializer[Any]):
     """An answer's shape. Every field is always there; what is not known is null.
 
     Attributes:

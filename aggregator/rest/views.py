@@ -74,7 +74,7 @@ class ApiView(APIView):
 
     @property
     def viewer(self) -> Viewer:
-        viewer: Viewer = self.request.auth
+        viewer: Viewer = self.request.auth  # type: ignore[assignment]
         return viewer
 
     def body(self) -> dict[str, Any]:
@@ -92,11 +92,11 @@ class ApiView(APIView):
         """Key meant by the public id in the address; 0, which no row has, where it is no such id."""
         return read_id(self.id_prefix, str(self.kwargs["id"])) or NO_ROW
 
-    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+    def options(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:  # type: ignore[override]
         """Which methods there are."""
         return HttpResponse(status=204)
 
-    def finalize_response(
+    def finalize_response(  # type: ignore[override]
         self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
     ) -> HttpResponseBase:
         """Add what every answer says: limits, and that it is for this viewer alone."""
@@ -142,7 +142,7 @@ class ListView(ApiView):
         words = list(cls.orders)
         order = Choice(choices=words, default=words[0], help_text="order of the rows")
         query = type(f"{cls.__name__}Query", (cls.filters,), {"order": order, "__doc__": None})
-        cls.queries = {**cls.queries, "GET": query}  # type: ignore[dict-item]
+        cls.queries = {**cls.queries, "GET": query}
 
     def seen(self, asked: dict[str, Any]) -> "QuerySet[Any]":
         """The rows the viewer may see that fit the filters; in no order."""

@@ -46,7 +46,7 @@ def check_span(starts_at: datetime, ends_at: datetime) -> None:
         raise broken_rule("window.span", "/to", said, place="query")
 
 
-class Interval(serializers.Serializer):
+class Interval(serializers.Serializer[Any]):
     """``[starts_at, ends_at)``, with local text beside it where ``?tz=`` asked for it."""
 
     starts_at = OffsetDateTime()
