@@ -1,6 +1,6 @@
 """One day of one node, or of one fleet, as a chart, a table with the same numbers, and sentences about its limits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -107,12 +107,13 @@ def day_panel(powers: DayPowers) -> DayPanel:
     return DayPanel(
         chart=draw_chart(powers.grid, drawn),
         columns=tuple(label for _, label, _, _, _ in known),
-        rows=tuple(_rows(powers.grid, [values for _, _, _, _, values in known])),
+        rows=tuple(table_rows(powers.grid, [values for _, _, _, _, values in known])),
         remarks=tuple(_remarks(powers)),
     )
 
 
-def _rows(grid: TimeGrid, columns: list[FloatArray]) -> Iterator[TableRow]:
+def table_rows(grid: TimeGrid, columns: Sequence[FloatArray]) -> Iterator[TableRow]:
+    """One row a period with its settlement period and each column's power; a dash where there is none."""
     for index, at in enumerate(grid.starts()):
         settled = settlement_period_at(at)
         yield TableRow(
