@@ -30,6 +30,7 @@ from aggregator.models import (
     NodeRating,
     Organisation,
     Tariff,
+    as_platform,
 )
 
 if TYPE_CHECKING:
@@ -53,8 +54,9 @@ def worst_severity_by_code(sources: Iterable[str]) -> dict[str, str]:
     rank = Case(*(When(severity=name, then=Value(index)) for index, name in enumerate(SEVERITIES)))
     found = Finding.objects.across_tenants().filter(source__in=list(sources)).annotate(rank=rank)
     worst: dict[str, str] = {}
-    for code, index in found.order_by("code", "rank").values_list("code", "rank").distinct():
-        worst[code] = SEVERITIES[index]
+    with as_platform():  # a code is as severe for all as it was for the worst off; only code and severity are read
+        for code, index in found.order_by("code", "rank").values_list("code", "rank").distinct():
+            worst[code] = SEVERITIES[index]
     return worst
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from django.db import connection
 from psycopg import sql
 
+from aggregator.arrays.copy_in import copy_into
 from aggregator.arrays.enrolments import NOT_ENROLLED, dsrsp_at
 from aggregator.arrays.meter_day_copy import pack, received_at_of, unpack
 from aggregator.core.errors import FlexError
@@ -27,10 +28,7 @@ COPY (
     GROUP BY day, meter_id / 256
 ) TO STDOUT (FORMAT BINARY)
 """
-ADD_ROWS = """
-COPY aggregator_meterday (day, meter_id, batch_id, organisation_id, received_at, energy_kwh)
-FROM STDIN (FORMAT BINARY)
-"""
+COLUMNS = ("day", "meter_id", "batch_id", "organisation_id", "received_at", "energy_kwh")
 # An array, not a list of parameters: 20,000 of those take a second to bind.
 FIND_METERS = """
 SELECT meter.id, meter.code, meter.kind, meter.organisation_id, evse.id, evse.rated_kw
@@ -165,7 +163,7 @@ def store_meter_days(
     """
     order = np.lexsort((meter_pk, day))
     make_partitions(day=day)
-    with connection.cursor() as cursor, cursor.copy(ADD_ROWS) as copy:
+    with copy_into(table="aggregator_meterday", columns=COLUMNS, is_binary=True) as copy:
         for piece in pack(
             day=day[order],
             meter_pk=meter_pk[order],

@@ -69,7 +69,7 @@ class EvseIdentity(models.Model):
     boundary_msid = models.CharField(max_length=13, blank=True)
     gsp_group = models.CharField(max_length=2, blank=True)
 
-    objects = TenantManager("evse__enrolments__dsrsp")
+    objects = TenantManager("evse__enrolments__dsrsp", while_enrolled="evse__enrolments")
 
     class Meta:
         verbose_name_plural = "EVSE identities"

@@ -52,6 +52,7 @@ class EvseForecast(models.Model):
     objects = TenantManager()
 
     class Meta:
+        indexes = [models.Index(fields=["organisation", "forecast"], name="evse_forecast_by_owner")]
         constraints = [
             models.UniqueConstraint(fields=["forecast", "evse"], name="evse_forecast_once"),
             models.CheckConstraint(condition=Q(end_period__gt=F("start_period")), name="evse_forecast_window"),

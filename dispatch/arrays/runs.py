@@ -6,8 +6,8 @@ from datetime import date
 from typing import NamedTuple
 
 import numpy as np
-from django.db import connection
 
+from aggregator.arrays.copy_in import copy_into
 from aggregator.core.fleet import Fleet
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.types import FloatArray, Int16Array, StrArray
@@ -17,10 +17,19 @@ from dispatch.core.rounding import PHASE_KV
 from dispatch.core.spare import FleetCeilings
 from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
 
-COPY_ISSUED = "COPY dispatch_issuedsetpoint (run_id, evse_id, organisation_id, setpoint_a, setpoint_kw) FROM STDIN"
-COPY_SETPOINTS = (
-    "COPY dispatch_setpoint (run_id, evse_id, organisation_id, start_period, end_period, energy_kwh, planned_kw, "
-    "setpoint_a, setpoint_kw, unserved_kwh, unserveable_kwh) FROM STDIN"
+ISSUED_COLUMNS = ("run_id", "evse_id", "organisation_id", "setpoint_a", "setpoint_kw")
+SETPOINT_COLUMNS = (
+    "run_id",
+    "evse_id",
+    "organisation_id",
+    "start_period",
+    "end_period",
+    "energy_kwh",
+    "planned_kw",
+    "setpoint_a",
+    "setpoint_kw",
+    "unserved_kwh",
+    "unserveable_kwh",
 )
 
 
@@ -160,7 +169,7 @@ def _window_and_energy(problem: DispatchProblem, plan: DispatchPlan, at: int) ->
 
 
 def _copy_setpoints(rows: Iterable[tuple[object, ...]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(COPY_SETPOINTS) as copy:
+    with copy_into(table="dispatch_setpoint", columns=SETPOINT_COLUMNS) as copy:
         for row in rows:
             copy.write_row(row)
 
@@ -189,7 +198,7 @@ def load_ceilings(*, run: DispatchRun) -> Ceilings:
 def store_issued(*, run: DispatchRun, fleet: Fleet, ceilings: FleetCeilings) -> None:
     """Keep what each EVSE was told in the end, in place of an earlier pass; call it in a transaction."""
     IssuedSetpoint.objects.across_tenants().filter(run=run).delete()
-    with connection.cursor() as cursor, cursor.copy(COPY_ISSUED) as copy:
+    with copy_into(table="dispatch_issuedsetpoint", columns=ISSUED_COLUMNS) as copy:
         for evse in range(fleet.n_evse):
             copy.write_row(
                 (

@@ -103,6 +103,7 @@ class Setpoint(models.Model):
     objects = TenantManager()
 
     class Meta:
+        indexes = [models.Index(fields=["organisation", "run"], name="setpoint_by_owner")]
         constraints = [
             models.UniqueConstraint(fields=["run", "evse"], name="setpoint_once_a_run"),
             models.CheckConstraint(condition=Q(end_period__gte=F("start_period")), name="setpoint_window"),

@@ -1,6 +1,7 @@
 """A cycle as one DSRSP sees it: its own EVSEs' totals and its own money, and nothing of anybody else's."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from decimal import Decimal
 
 import numpy as np
@@ -10,7 +11,7 @@ from aggregator.core.day_panel import DayPowers, day_panel
 from aggregator.core.display import number
 from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import FloatArray
-from aggregator.models import Organisation
+from aggregator.models import Batch, Organisation, as_platform
 from dispatch.queries import FleetPlan, fleet_plan
 from markets.core.page import CycleView
 from markets.core.tiles import Tile, TileGroup
@@ -50,15 +51,21 @@ def fleet_view(*, cycle: CycleRun, organisation: Organisation, statements: Seque
 
 def _meter_kw(cycle: CycleRun, plan: FleetPlan, grid: TimeGrid) -> FloatArray | None:
     """(n_meter, n_period) mean power of the DSRSP's asset meters as known at delivery, NaN where nothing was read."""
-    if cycle.delivery_batch is None or not plan.meter_pks:
+    if cycle.delivery_batch_id is None or not plan.meter_pks:
         return None
     energy = load_energy_kwh(
         meter_pks=np.array(plan.meter_pks, dtype=np.int64),
         first_day=grid.starts_at.date(),
         last_day=grid.ends_at.date(),
-        as_of=cycle.delivery_batch.received_at,
+        as_of=_delivered_at(cycle.delivery_batch_id),
     )
     return energy.on_grid(grid) / grid.step_h
+
+
+def _delivered_at(batch_pk: int) -> datetime:
+    """When a delivery became known; its first batch stands for all, and may be another DSRSP's."""
+    with as_platform():
+        return Batch.objects.values_list("received_at", flat=True).get(pk=batch_pk)
 
 
 def _sum_of_known(meter_kw: FloatArray) -> FloatArray:

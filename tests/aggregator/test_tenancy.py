@@ -4,13 +4,19 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 from django.apps import apps
 from django.db import models
+from django.utils import timezone
 
 from aggregator.core.timegrid import utc
 from aggregator.models import (
     EVSE,
     ChargingSession,
+    ControlAct,
     Enrolment,
+    Event,
+    EvseIdentity,
     Finding,
+    FleetUpload,
+    IdempotentRequest,
     Meter,
     MeterDay,
     Organisation,
@@ -27,10 +33,13 @@ DAY = date(2026, 1, 15)
 SHARED = {
     "NetworkNode": "the DNO's network is what every DSRSP is dispatched on",
     "Membership": "read to learn whose rows a person may see",
+    "MachineClient": "read to learn whose rows a token may see",
     "Batch": "who delivered; the rows in it have owners of their own",
     "TargetSignal": "a request stands before every fleet in its zone",
     "Product": "its terms are the same for all",
 }
+# What a cycle makes for neither DSRSP.
+NOT_OF_A_CYCLE = {ControlAct, Event, Finding, FleetUpload, IdempotentRequest}
 
 
 def own_models() -> list[type[models.Model]]:
@@ -137,7 +146,7 @@ class TestForTenant:
             keys = [set(rows.for_tenant(who).values_list("pk", flat=True)) for who in (amber, blue, area.dno)]
             assert not keys[0] & keys[1], model
             assert not (keys[0] | keys[1]) & keys[2], model
-            if model is not Finding:
+            if model not in NOT_OF_A_CYCLE:
                 assert keys[0], model
                 assert keys[1], model
             for field in tenant_fields(model):
@@ -166,6 +175,33 @@ class TestForTenant:
             assert EVSE.objects.for_tenant(who).get() == evse
             assert Enrolment.objects.for_tenant(who).get().dsrsp == who
             assert ChargingSession.objects.for_tenant(who).get().session_ref == who.code
+
+    def test_tells_who_an_evse_is_as_long_as_it_is_enrolled(self):
+        amber, blue, crimson = (make_organisation(code) for code in ("amber", "blue", "crimson"))
+        now = timezone.now()
+        evse = make_evse("home", dsrsp=amber, enrolled_to=now - timedelta(days=1))
+        make_enrolment(evse, blue, now - timedelta(days=1), now + timedelta(days=1))
+        make_enrolment(evse, crimson, now + timedelta(days=1))
+
+        assert EvseIdentity.objects.for_tenant(blue).get().evse == evse
+        assert not EvseIdentity.objects.for_tenant(amber).exists()
+        assert not EvseIdentity.objects.for_tenant(crimson).exists()
+
+    def test_tells_nobody_who_an_evse_is_that_left(self):
+        amber = make_organisation("amber")
+        make_evse("home", dsrsp=amber, enrolled_to=timezone.now())
+
+        assert EVSE.objects.for_tenant(amber).exists()
+        assert not EvseIdentity.objects.for_tenant(amber).exists()
+
+    def test_asks_of_one_enrolment_that_it_is_theirs_and_in_force(self):
+        """Amber's own is over, and another's is in force: two facts of two enrolments."""
+        amber, blue = make_organisation("amber"), make_organisation("blue")
+        evse = make_evse("home", dsrsp=amber, enrolled_to=datetime(2026, 1, 10, tzinfo=UTC))
+        make_enrolment(evse, blue, datetime(2026, 1, 10, tzinfo=UTC))
+
+        assert not EvseIdentity.objects.for_tenant(amber).exists()
+        assert EvseIdentity.objects.for_tenant(blue).exists()
 
     def test_returns_an_evse_once_however_often_it_came_back(self):
         amber = make_organisation("amber")

@@ -81,8 +81,9 @@ def handlers(settings) -> Iterator[None]:
 
 
 def other_session() -> psycopg.Connection:
-    """Open a second connection as the same role."""
-    return psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}, autocommit=True)
+    """Open a second connection as the same role, for the same work."""
+    options = {"cursor_factory": psycopg.Cursor, "options": "-c headroom.kind=work"}
+    return psycopg.connect(**connection.get_connection_params() | options, autocommit=True)
 
 
 def queued(kind: str = "notes", **fields: object) -> Job:
