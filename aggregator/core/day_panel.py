@@ -112,6 +112,16 @@ def day_panel(powers: DayPowers) -> DayPanel:
     )
 
 
+def curves_panel(grid: TimeGrid, curves: Sequence[Series]) -> DayPanel:
+    """Draw any curves of a day and tabulate the same numbers, without remarks."""
+    return DayPanel(
+        chart=draw_chart(grid, tuple(curves)),
+        columns=tuple(curve.label for curve in curves),
+        rows=tuple(table_rows(grid, [curve.power_kw for curve in curves])),
+        remarks=(),
+    )
+
+
 def table_rows(grid: TimeGrid, columns: Sequence[FloatArray]) -> Iterator[TableRow]:
     """One row a period with its settlement period and each column's power; a dash where there is none."""
     for index, at in enumerate(grid.starts()):
