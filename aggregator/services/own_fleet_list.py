@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db.models import OuterRef, Prefetch, Q, QuerySet, Subquery
 
 from aggregator.models import EVSE, Enrolment, Organisation
-from aggregator.queries import enrolments_seen_by, evses_seen_by, sessions_seen_by
+from aggregator.queries import enrolments_seen_by, evses_seen_by, meters_seen_by, sessions_seen_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,11 @@ class FleetFilter:
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """One EVSE; ``services`` and the times of the enrolment in force, else of the next."""
+    """One EVSE; ``services`` and the times of the enrolment in force, else of the next.
+
+    Attributes:
+        csms, csms_ref, meter: empty until the enrolment is in force; till then it is another's to know.
+    """
 
     pseudonym: str
     csms: str
@@ -44,17 +48,24 @@ class FleetRow:
 def own_evses(*, organisation: Organisation, at: datetime, wanted: FleetFilter) -> QuerySet[EVSE]:
     """The organisation's EVSEs at ``at`` or later, by CSMS and id there, with all that ``fleet_row`` reads."""
     sessions = sessions_seen_by(organisation).filter(evse=OuterRef("pk")).order_by("-plug_in_at")
-    evses = evses_seen_by(organisation, at=at).select_related("node", "meter", "identity__csms")
+    meter = meters_seen_by(organisation).filter(pk=OuterRef("meter"))
+    evses = (
+        evses_seen_by(organisation, at=at)
+        .select_related("node", "identity__csms")
+        .annotate(
+            meter_code=Subquery(meter.values("code")[:1]),
+            last_plug_in_at=Subquery(sessions.values("plug_in_at")[:1]),
+        )
+    )
     if wanted.text:
         evses = evses.filter(
             Q(identity__csms_ref__icontains=wanted.text)
             | Q(pseudonym__icontains=wanted.text)
-            | Q(meter__code__icontains=wanted.text)
+            | Q(meter_code__icontains=wanted.text)
         )
     exact = {"node__code": wanted.node, "identity__csms__code": wanted.csms, "scenario": wanted.scenario}
     return (
         evses.filter(**{name: value for name, value in exact.items() if value})
-        .annotate(last_plug_in_at=Subquery(sessions.values("plug_in_at")[:1]))
         .prefetch_related(Prefetch("enrolments", enrolments_seen_by(organisation).order_by("starts_at"), to_attr="own"))
         .order_by("identity__csms__code", "identity__csms_ref", "pk")
     )
@@ -64,15 +75,16 @@ def fleet_row(evse: EVSE, *, at: datetime) -> FleetRow:
     """One EVSE of ``own_evses`` as plain values."""
     own: list[Enrolment] = evse.own  # type: ignore[attr-defined]  # prefetched by own_evses
     enrolment = next((one for one in own if one.ends_at is None or one.ends_at > at), own[-1])
+    identity = getattr(evse, "identity", None)
     return FleetRow(
         pseudonym=evse.pseudonym,
-        csms=evse.identity.csms.code,
-        csms_ref=evse.identity.csms_ref,
+        csms=identity.csms.code if identity else "",
+        csms_ref=identity.csms_ref if identity else "",
         node=evse.node.code,
         rated_kw=evse.rated_kw,
         phases=evse.phases,
         scenario=evse.get_scenario_display(),
-        meter=evse.meter.code,
+        meter=evse.meter_code or "",  # type: ignore[attr-defined]  # annotated by own_evses
         services=", ".join(enrolment.services),
         enrolled_from=enrolment.starts_at,
         enrolled_to=enrolment.ends_at,

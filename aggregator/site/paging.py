@@ -30,14 +30,16 @@ class PageOf:
     following: str
 
 
-def page_of(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], *, n: int = ROWS_A_PAGE) -> PageOf:
-    """The page named by ``?page=``; a number beyond the end is the last page.
+def page_of(
+    request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], *, n: int = ROWS_A_PAGE, name: str = "page"
+) -> PageOf:
+    """The page named by ``?page=``, or by ``name`` where an address pages two lists; beyond the end is the last page.
 
     Raises:
         Http404: the page is not a number from 1.
     """
     pages = Paginator(rows, n)
-    page = pages.page(min(_number(request.GET.get("page", "1")), pages.num_pages))
+    page = pages.page(min(_number(request.GET.get(name, "1")), pages.num_pages))
     return PageOf(
         rows=list(page.object_list),
         number=page.number,
@@ -45,8 +47,8 @@ def page_of(request: HttpRequest, rows: QuerySet[Any] | Sequence[Any], *, n: int
         n_row=pages.count,
         first=page.start_index(),
         last=page.end_index(),
-        previous=_query(request, page.number - 1) if page.has_previous() else "",
-        following=_query(request, page.number + 1) if page.has_next() else "",
+        previous=_query(request, name, page.number - 1) if page.has_previous() else "",
+        following=_query(request, name, page.number + 1) if page.has_next() else "",
     )
 
 
@@ -56,7 +58,7 @@ def _number(asked: str) -> int:
     return int(asked)
 
 
-def _query(request: HttpRequest, number: int) -> str:
+def _query(request: HttpRequest, name: str, number: int) -> str:
     query = request.GET.copy()
-    query["page"] = str(number)
+    query[name] = str(number)
     return "?" + query.urlencode()
