@@ -1,5 +1,6 @@
 """Read-only querysets for pages and the API; ``…_seen_by(organisation)`` is the first tenant wall."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
@@ -105,3 +106,16 @@ def issued_setpoints_seen_by(organisation: Organisation) -> QuerySet[IssuedSetpo
     if organisation.kind == Organisation.Kind.PLATFORM:
         return issued
     return issued.filter(run__area__organisation=organisation)
+
+
+def newest_runs_seen_by(organisation: Organisation) -> QuerySet[DispatchRun]:
+    """Of each area the run in force for the latest charging day that was planned."""
+    runs = runs_seen_by(organisation).order_by("area", "-charging_day", "-created_at", "-pk")
+    return runs.distinct("area")
+
+
+def n_evse_by_node(organisation: Organisation, runs: Iterable[DispatchRun]) -> dict[str, int]:
+    """EVSEs that these runs speak of, by the code of the node they hang on."""
+    found = setpoints_seen_by(organisation).filter(run__in=[run.pk for run in runs])
+    counts = found.order_by().values_list("evse__node__code").annotate(n=Count("evse", distinct=True))
+    return dict(counts)

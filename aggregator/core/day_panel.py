@@ -32,6 +32,7 @@ class DayPowers:
         metered_kw: EV power from the asset meters.
         ceiling_kw: sum of the setpoints, spare headroom offered included.
         background_was_kw: other demand as it was metered, or stood in for.
+        headroom_kw: what the rating leaves beside expected background and planned EV power.
 
     Raises:
         InvalidDay: an array whose length is not the grid's.
@@ -47,6 +48,7 @@ class DayPowers:
     metered_kw: FloatArray | None = None
     ceiling_kw: FloatArray | None = None
     background_was_kw: FloatArray | None = None
+    headroom_kw: FloatArray | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self)[1:]:
@@ -93,6 +95,7 @@ CURVES = (
     ("ceiling_kw", "Setpoints", False, False),
     ("reserve_kw", "Reserve for overrides", False, False),
     ("background_was_kw", "Background as it was", False, False),
+    ("headroom_kw", "Headroom left", False, False),
 )
 
 

@@ -1,0 +1,326 @@
+"""The network as one organisation may see it: loading always, EV-only figures where enough EVSEs stand behind them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from django.db.models import Max
+
+from aggregator.arrays.readings import load_energy_kwh
+from aggregator.core.day_panel import DayPanel, DayPowers, day_panel
+from aggregator.core.display import number, stamp
+from aggregator.core.small_numbers import shown_nodes
+from aggregator.core.timegrid import LONDON, TimeGrid
+from aggregator.core.types import FloatArray
+from aggregator.models import Meter, NetworkNode, NodeRating, Organisation
+from aggregator.queries import meter_days_seen_by, meters_seen_by, nodes_seen_by, ratings_seen_by
+from dispatch.core.network import rating_kw
+from dispatch.core.network_page import (
+    Fact,
+    Measured,
+    NetworkPage,
+    NodeLine,
+    NodePage,
+    RatingLine,
+    RequestLine,
+    RunLine,
+    loading_cells,
+    measured,
+    n_evse_cell,
+    node_line,
+)
+from dispatch.core.network_state import (
+    Loading,
+    Node,
+    NodeDay,
+    TreeRow,
+    loading_of,
+    matching,
+    n_evse_below,
+    path_to,
+    tree_rows,
+    worst_first,
+)
+from dispatch.models import DispatchRun, RunNode, TargetSignal
+from dispatch.queries import n_evse_by_node, newest_runs_seen_by, run_nodes_seen_by, targets_seen_by
+
+N_WORST = 5
+N_REQUEST = 20
+KINDS = dict(NetworkNode.Kind.choices)
+HIDDEN = (
+    "EV-only figures of {code} are not shown: they are of fewer than five EVSEs, or would tell those of "
+    "a neighbour with fewer than five. Loading and headroom are without EVs."
+)
+NO_RUN = "No run has planned {code} yet."
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """Everything the pages work out once, by node code."""
+
+    nodes: tuple[Node, ...]
+    runs: tuple[DispatchRun, ...]
+    planned: Mapping[str, RunNode]
+    n_evse: Mapping[str, int]
+    shown: frozenset[str]
+    loading: Mapping[str, Loading]
+    newest: Mapping[str, datetime]
+
+
+def network_page(
+    *, organisation: Organisation, opened: frozenset[str] | None, text: str, with_readings: bool, now: datetime
+) -> NetworkPage:
+    """Lay out an organisation's network.
+
+    Args:
+        opened: codes of nodes whose children are shown; None opens the top ones.
+        text: words a node's code, name or kind must hold; then a list, the worst first, stands in the tree's place.
+        with_readings: whether the viewer may know when meters were read.
+    """
+    network = _load(organisation, with_readings=with_readings)
+    feeders = [node for node in network.nodes if node.kind == NetworkNode.Kind.FEEDER and node.code in network.loading]
+    worst = worst_first(feeders, network.loading)[:N_WORST]
+    if text.strip():
+        rows = _flat(worst_first(matching(network.nodes, text), network.loading))
+    else:
+        rows = tree_rows(network.nodes, network.loading, opened)
+    return NetworkPage(
+        n_node=len(network.nodes),
+        runs=tuple(_run_line(run, now) for run in network.runs),
+        worst=tuple(_line(network, row, now) for row in _flat(worst)),
+        lines=tuple(_line(network, row, now) for row in rows),
+        text=text,
+        n_hidden=sum(1 for code in network.n_evse if code not in network.shown),
+    )
+
+
+def node_page(*, organisation: Organisation, node: NetworkNode, with_readings: bool, now: datetime) -> NodePage:
+    """Describe one node: its day as planned, what is below it, its ratings and the requests at it."""
+    network = _load(organisation, with_readings=with_readings)
+    code = node.code
+    planned = network.planned.get(code)
+    below = [one for one in network.nodes if one.parent == code]
+    above = path_to(code, network.nodes)
+    run_line = None if planned is None else _run_line(planned.run, now)
+    row = _flat([next(one for one in network.nodes if one.code == code)])[0]
+    return NodePage(
+        line=_line(network, row, now),
+        title=_title(row.node),
+        above=tuple((one.code, _title(one)) for one in above),
+        run=run_line,
+        facts=_facts(network, code, planned),
+        panel=None if planned is None else _panel(network, node, planned, with_readings=with_readings, now=now),
+        notices=tuple(_notices(network, code)),
+        below=tuple(_line(network, one, now) for one in _flat(worst_first(below, network.loading))),
+        ratings=tuple(
+            _rating(one, now) for one in ratings_seen_by(organisation).filter(node=node).order_by("-valid_from")
+        ),
+        requests=tuple(
+            _request(one) for one in targets_seen_by(organisation).filter(node=node).order_by("-starts_at")[:N_REQUEST]
+        ),
+    )
+
+
+def _load(organisation: Organisation, *, with_readings: bool) -> _Network:
+    nodes = _nodes(organisation)
+    runs = tuple(sorted(newest_runs_seen_by(organisation), key=lambda run: (run.charging_day, run.created_at)))
+    planned = {one.node.code: one for one in _run_nodes(organisation, runs)}
+    n_evse = n_evse_below(nodes, n_evse_by_node(organisation, runs)) if runs else {}
+    shown = _shown(organisation, nodes, n_evse)
+    return _Network(
+        nodes=nodes,
+        runs=runs,
+        planned=planned,
+        n_evse=n_evse,
+        shown=shown,
+        loading={code: loading_of(_day(one, is_shown=code in shown)) for code, one in planned.items()},
+        newest=_newest_readings(organisation, nodes, runs) if with_readings and runs else {},
+    )
+
+
+def _nodes(organisation: Organisation) -> tuple[Node, ...]:
+    rows = nodes_seen_by(organisation).order_by("code").values_list("code", "name", "kind", "parent__code")
+    return tuple(Node(*row) for row in rows)
+
+
+def _run_nodes(organisation: Organisation, runs: Sequence[DispatchRun]) -> list[RunNode]:
+    """Rows of the newest runs, the newest last, so that it wins where areas overlap."""
+    order = {run.pk: at for at, run in enumerate(runs)}
+    return sorted(run_nodes_seen_by(organisation).filter(run__in=list(order)), key=lambda one: order[one.run_id])
+
+
+def _shown(organisation: Organisation, nodes: Sequence[Node], n_evse: Mapping[str, int]) -> frozenset[str]:
+    """Nodes whose EV-only figures may be shown; the platform sees all."""
+    if organisation.kind == Organisation.Kind.PLATFORM:
+        return frozenset(n_evse)
+    return shown_nodes(n_evse, {node.code: node.parent if node.parent in n_evse else None for node in nodes})
+
+
+def _grid(run: DispatchRun) -> TimeGrid:
+    return TimeGrid(run.starts_at, run.n_period, run.period_minutes)
+
+
+def _array(values: Sequence[float]) -> FloatArray:
+    return np.array(values, dtype=np.float64)
+
+
+def _day(planned: RunNode, *, is_shown: bool) -> NodeDay:
+    return NodeDay(
+        grid=_grid(planned.run),
+        rating_kw=planned.rating_kw,
+        background_kw=_array(planned.background_kw),
+        planned_kw=_array(planned.planned_kw) if is_shown else None,
+    )
+
+
+def _newest_readings(
+    organisation: Organisation, nodes: Sequence[Node], runs: Sequence[DispatchRun]
+) -> dict[str, datetime]:
+    """When the last readings of each node's monitors came; without a monitor, the oldest of those below."""
+    monitors = meters_seen_by(organisation).filter(kind=Meter.Kind.FEEDER, node__isnull=False)
+    since = min(run.starts_at for run in runs).date() - timedelta(days=2)
+    newest = meter_days_seen_by(organisation).filter(meter__in=monitors, day__gte=since).order_by()
+    at = dict(newest.values_list("meter__node__code").annotate(at=Max("received_at")))
+    parents = {node.code: node.parent for node in nodes}
+    found = dict(at)
+    for code, received_at in at.items():
+        above, seen = parents.get(code), {code}
+        while above is not None and above not in at and above not in seen:
+            found[above] = min(found.get(above, received_at), received_at)
+            seen.add(above)
+            above = parents.get(above)
+    return found
+
+
+def _flat(nodes: Iterable[Node]) -> list[TreeRow]:
+    return [TreeRow(node, 0, 0, is_open=False, toggle="") for node in nodes]
+
+
+def _line(network: _Network, row: TreeRow, now: datetime) -> NodeLine:
+    code = row.node.code
+    return node_line(
+        row,
+        KINDS[row.node.kind],
+        network.loading.get(code),
+        n_evse=n_evse_cell(network.n_evse.get(code), is_shown=code in network.shown),
+        measured_=_measured(network, code, now),
+        name=row.node.name if row.node.name != code else "",
+    )
+
+
+def _measured(network: _Network, code: str, now: datetime) -> Measured:
+    """Once the day shown is over its age is said once for the page, and not again on every line."""
+    found = measured(network.newest.get(code), now=now)
+    is_over = all(_grid(run).ends_at <= now for run in network.runs)
+    return Measured(found.age, found.at, is_stale=found.is_stale and not is_over)
+
+
+def _run_line(run: DispatchRun, now: datetime) -> RunLine:
+    grid = _grid(run)
+    first, last = grid.starts_at.astimezone(LONDON), grid.ends_at.astimezone(LONDON)
+    return RunLine(
+        pk=run.pk,
+        area=run.area.name or run.area.code,
+        day=f"{first:%a} {first.day} {first:%b %Y}, {first:%H:%M %Z} to {last:%a} {last:%H:%M %Z}",
+        as_of=stamp(run.as_of),
+        is_over=grid.ends_at <= now,
+    )
+
+
+def _title(node: Node) -> str:
+    name = f" {node.name}" if node.name and node.name != node.code else ""
+    return f"{KINDS[node.kind]} {node.code}{name}"
+
+
+def _facts(network: _Network, code: str, planned: RunNode | None) -> tuple[Fact, ...]:
+    counted = Fact("EVSEs", n_evse_cell(network.n_evse.get(code), is_shown=code in network.shown))
+    if planned is None:
+        return (counted,)
+    cells = loading_cells(network.loading[code])
+    at_peak = int(np.argmin(planned.limit_kw))
+    local = _grid(planned.run).starts()[at_peak].astimezone(LONDON)
+    facts = [
+        Fact("Rating", number(planned.rating_kw), "kW"),
+        Fact("Forecast peak", cells.peak_kw, "kW", f"{cells.peak_at}{', ' + cells.note if cells.note else ''}"),
+        Fact("Headroom then", cells.headroom_kw, "kW"),
+        Fact("Background peak", number(max(planned.background_kw)), "kW"),
+        Fact("Least left for EVs", number(planned.limit_kw[at_peak]), "kW", f"{local:%a %H:%M %Z}"),
+        counted,
+    ]
+    if code in network.shown:
+        facts.insert(4, Fact("EV peak planned", number(max(planned.planned_kw)), "kW"))
+        facts.append(Fact("Worth of one more kW", number(max(planned.price_gbp_per_kwh) * 100), "p/kWh", "at most"))
+    return tuple(facts)
+
+
+def _panel(network: _Network, node: NetworkNode, planned: RunNode, *, with_readings: bool, now: datetime) -> DayPanel:
+    grid, is_shown = _grid(planned.run), node.code in network.shown
+    background_kw, planned_kw = _array(planned.background_kw), _array(planned.planned_kw)
+    rated_kw = np.full(grid.n_period, planned.rating_kw)
+    return day_panel(
+        DayPowers(
+            grid=grid,
+            rating_kw=rated_kw,
+            background_kw=background_kw,
+            reserve_kw=_array(planned.reserve_kw),
+            limit_kw=_array(planned.limit_kw),
+            planned_kw=planned_kw if is_shown else None,
+            ceiling_kw=_array(planned.ceiling_kw) if is_shown else None,
+            background_was_kw=_background_was_kw(node, grid, now) if with_readings else None,
+            headroom_kw=rated_kw - background_kw - planned_kw if is_shown else rated_kw - background_kw,
+        )
+    )
+
+
+def _background_was_kw(node: NetworkNode, grid: TimeGrid, now: datetime) -> FloatArray | None:
+    """(n_period,) what the node's own monitor measured, or those of all its children together; None without them."""
+    monitors = meters_seen_by(node.organisation).filter(kind=Meter.Kind.FEEDER)
+    own = list(monitors.filter(node=node).values_list("pk", "node"))
+    children = set(node.children.values_list("pk", flat=True))
+    found = own or list(monitors.filter(node__in=children).values_list("pk", "node"))
+    if not found or (not own and {at for _, at in found} != children):
+        return None
+    energy = load_energy_kwh(
+        meter_pks=np.array([pk for pk, _ in found], dtype=np.int64),
+        first_day=grid.starts_at.date(),
+        last_day=grid.ends_at.date(),
+        as_of=now,
+    )
+    power_kw: FloatArray = energy.on_grid(grid).sum(axis=0) / grid.step_h
+    return power_kw if np.isfinite(power_kw).any() else None
+
+
+def _notices(network: _Network, code: str) -> list[str]:
+    if code not in network.planned:
+        return [NO_RUN.format(code=code)]
+    return [] if code in network.shown else [HIDDEN.format(code=code)]
+
+
+def _rating(rating: NodeRating, now: datetime) -> RatingLine:
+    in_force = rating.valid_from <= now and (rating.valid_to is None or rating.valid_to > now)
+    kva, factor, cyclic = (np.array([x]) for x in (rating.rating_kva, rating.power_factor, rating.cyclic_factor))
+    return RatingLine(
+        starts_at=stamp(rating.valid_from),
+        ends_at=None if rating.valid_to is None else stamp(rating.valid_to),
+        is_in_force=in_force,
+        rating_kw=number(float(rating_kw(kva, factor, cyclic)[0])),
+        rating_kva=number(rating.rating_kva),
+        power_factor=number(rating.power_factor, 2),
+        cyclic_factor=number(rating.cyclic_factor, 2),
+        diversity=number(rating.diversity, 2),
+        ramp_kw=number(rating.ramp_kw),
+        source=rating.source,
+    )
+
+
+def _request(signal: TargetSignal) -> RequestLine:
+    is_down = signal.direction == TargetSignal.Direction.TURN_DOWN
+    return RequestLine(
+        pk=signal.pk,
+        reference=signal.reference,
+        starts_at=stamp(signal.starts_at),
+        ends_at=stamp(signal.ends_at),
+        what=f"{signal.get_direction_display()}, EV power {'at most' if is_down else 'at least'}",
+        target_kw=number(signal.target_kw),
+    )
