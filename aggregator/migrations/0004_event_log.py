@@ -2,7 +2,8 @@ from django.conf import settings
 from django.db import migrations
 
 # Owners and superusers too are refused: only who switches a trigger off can change the log, and the chain tells.
-# Security definer, and all rows seen: whoever inserts, the end of the log is the end of the whole log.
+# Security definer, so that all rows are seen: the owner is bound by no policy, and the end of the log is the end of the
+# whole log, whoever inserts.
 CHAIN = """
 CREATE FUNCTION aggregator_event_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $function$
 BEGIN
@@ -11,7 +12,7 @@ BEGIN
 END $function$;
 
 CREATE FUNCTION aggregator_event_refuse_fork() RETURNS trigger LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = public, pg_temp SET headroom.kind = 'work' AS $function$
+SECURITY DEFINER SET search_path = public, pg_temp AS $function$
 DECLARE
     head record;
 BEGIN
