@@ -171,6 +171,12 @@ def findings_seen_by(organisation: Organisation) -> QuerySet[Finding]:
     return Finding.objects.for_tenant(organisation)
 
 
+def worst_first(findings: QuerySet[Finding]) -> QuerySet[Finding]:
+    """Findings in the order a person should read them: alarms first, the newest of each first."""
+    rank = Case(*(When(severity=name, then=Value(index)) for index, name in enumerate(SEVERITIES)))
+    return findings.order_by(rank.desc(), "-noticed_at", "-pk")
+
+
 def jobs_seen_by(organisation: Organisation) -> QuerySet[Job]:
     """Jobs are the platform's."""
     return Job.objects.all() if organisation.kind == Organisation.Kind.PLATFORM else Job.objects.none()
