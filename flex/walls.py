@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from oauth2_provider.models import get_access_token_model
+from rest_framework.views import APIView
 
 from aggregator.core.permissions import Action
 from aggregator.models import MachineClient, acting_for, as_nobody, known_as
@@ -46,14 +47,15 @@ class Walls:
         self, request: HttpRequest, view: Callable[..., HttpResponse], _args: Any, _kwargs: Any
     ) -> HttpResponse | None:
         viewer: Viewer | None = request.viewer  # type: ignore[attr-defined]
-        is_api = request.path.startswith(API)
         view_class = getattr(view, "view_class", view)
         action = getattr(view_class, "action", None)
-        if not is_api and action == PUBLIC:
+        if action == PUBLIC:
             return None
         if viewer and not viewer.is_machine:
             note_presence(request, now=timezone.now())
-        return None if is_api else _let_in(request, viewer, action, can_get=hasattr(view_class, "get"))
+        if isinstance(view_class, type) and issubclass(view_class, APIView):
+            return None
+        return _let_in(request, viewer, action, can_get=hasattr(view_class, "get"))
 
 
 def _let_in(
