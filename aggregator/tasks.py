@@ -4,6 +4,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from aggregator.services import jobs
+from aggregator.services.housekeeping import keep_house
 from aggregator.services.wake import RUN_JOB_TASK, SWEEP_TASK
 
 
@@ -15,5 +16,6 @@ def run_job(*, job_id: int, **_newer: object) -> None:
 
 @shared_task(name=SWEEP_TASK)
 def sweep(**_newer: object) -> None:
-    """Do every job that is due and that nobody holds."""
+    """Keep house, then do every job that is due and that nobody holds."""
+    keep_house(now=timezone.now())
     jobs.run_due(clock=timezone.now, worker=jobs.worker_name())

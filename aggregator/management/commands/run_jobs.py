@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from aggregator.models import Job
 from aggregator.services import jobs
+from aggregator.services.housekeeping import keep_house
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def do_until(stop: threading.Event) -> Counter[str]:
     while not stop.is_set():
         wait_s = float(settings.JOB_SWEEP_S)
         try:
+            keep_house(now=timezone.now())
             counts += do_due(stop)
             n_outages = 0
         except (OperationalError, InterfaceError) as error:
