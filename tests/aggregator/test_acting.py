@@ -212,32 +212,30 @@ class TestAcrossTransactions:
         assert told() == NOBODY
         assert connection.connection is kept
 
-    def test_a_connection_lost_within_is_told_anew(self, amber, owner_login):
+    def test_a_connection_lost_within_is_told_anew(self, amber):
         with acting_for(amber):
             with as_platform():
-                lose_connection(owner_login)
+                lose_connection()
                 with pytest.raises(OperationalError):
                     fail_a_statement()
             assert told() == who(amber)
 
-    def test_a_connection_lost_before_a_block_is_told_anew(self, amber, owner_login):
-        told()
-        lose_connection(owner_login)
+    def test_a_connection_lost_before_a_block_is_told_anew(self, amber):
+        lose_connection()
         with acting_for(amber):
             assert told() == who(amber)
 
-    def test_a_connection_lost_in_a_transaction_is_told_anew(self, amber, owner_login):
+    def test_a_connection_lost_in_a_transaction_is_told_anew(self, amber):
         with acting_for(amber):
             with contextlib.suppress(OperationalError), transaction.atomic(), as_platform():
-                lose_connection(owner_login)
+                lose_connection()
                 assert told() is None, "the connection was not lost"
             connection.close_if_unusable_or_obsolete()  # as the end of a request does
             assert told() == who(amber)
 
-    def test_a_server_that_is_away_is_no_hindrance_to_a_block(self, amber, monkeypatch, owner_login):
+    def test_a_server_that_is_away_is_no_hindrance_to_a_block(self, amber, monkeypatch):
         """A page that asks the database nothing is still answered, and one that asks says what is wrong."""
-        told()
-        lose_connection(owner_login)
+        lose_connection()
         monkeypatch.setitem(connection.settings_dict, "PORT", "1")
         with acting_for(amber), pytest.raises(OperationalError):
             told()
@@ -245,10 +243,12 @@ class TestAcrossTransactions:
         assert told() == WORK  # the suite's default again: undo took back the fixture's
 
 
-def lose_connection(owner_login: dict[str, object]) -> None:
-    """End the session from the server's side, as a restart does."""
-    with psycopg.connect(**owner_login, autocommit=True) as owner:
-        owner.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
+def lose_connection() -> None:
+    """End the session from the server's side, as a restart does; a role may end its own sessions."""
+    told()
+    same_role = connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}
+    with psycopg.connect(**same_role, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
 
 
 def in_a_thread(work: Callable[[], object]) -> object:
@@ -334,7 +334,7 @@ class TestJobs:
 
     @pytest.fixture(autouse=True)
     def seen(self, nobody_by_default, settings) -> Iterator[dict[str, object]]:
-        settings.JOB_HANDLERS = {"look": "tests.aggregator.test_acting.look"}
+        settings.JOB_HANDLERS = settings.JOB_HANDLERS | {"look": "tests.aggregator.test_acting.look"}
         SEEN.clear()
         yield SEEN
         SEEN.clear()
@@ -360,7 +360,11 @@ SEEN: dict[str, object] = {}
 
 def look(*, wait_s: float, now: object) -> dict[str, object]:
     """A job's handler that notes who it is, and until when its job is held before and after it works."""
-    SEEN.update(told=told(), actor=actor(), held_at_first=Job.objects.get().leased_until)
+    SEEN.update(told=told(), actor=actor(), held_at_first=_held_until())
     threading.Event().wait(wait_s)
-    SEEN["held_at_last"] = Job.objects.get().leased_until
+    SEEN["held_at_last"] = _held_until()
     return {}
+
+
+def _held_until() -> object:
+    return Job.objects.get(kind="look").leased_until
