@@ -6,6 +6,13 @@ from psycopg import sql
 
 ATTRIBUTES = sql.SQL("LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
 
+UNLESS_MADE_MEANWHILE = """
+DO $make$ BEGIN
+    {};
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+END $make$
+"""
+
 
 class Cursor(Protocol):
     def execute(self, query: sql.Composable, params: None = None) -> object: ...
@@ -18,7 +25,9 @@ def ensure_app_role(cursor: Cursor, role: str, password: str) -> None:
     cursor.execute(sql.SQL("SELECT 1 FROM pg_roles WHERE rolname = {}").format(sql.Literal(role)))
     secret = sql.SQL(" PASSWORD {}").format(sql.Literal(password)) if password else sql.SQL("")
     if cursor.fetchone() is None:
-        cursor.execute(sql.SQL("CREATE ROLE {} ").format(sql.Identifier(role)) + ATTRIBUTES + secret)
+        # Roles are the whole server's, so two databases prepared at once may both find it missing.
+        make = sql.SQL("CREATE ROLE {} ").format(sql.Identifier(role)) + ATTRIBUTES + secret
+        cursor.execute(sql.SQL(UNLESS_MADE_MEANWHILE).format(make))
     elif password:
         cursor.execute(sql.SQL("ALTER ROLE {}").format(sql.Identifier(role)) + secret)
 
