@@ -2,12 +2,15 @@
 
 from django.urls import include, path
 
+from aggregator.rest.token import Token
 from aggregator.rest.urls import last_patterns, schema_patterns
 from aggregator.site.views import ChooseTheme, Pulse
 
 API_V1 = [
     *schema_patterns,
+    path("token/", Token.as_view(), name="token"),
     path("", include("aggregator.api.urls")),
+    path("", include("dispatch.api.urls")),
 ]
 urlpatterns = [
     path("", include("aggregator.site.urls")),

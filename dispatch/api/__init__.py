@@ -1,0 +1,1 @@
+"""The API of what was planned: runs, their plans and their setpoints."""
