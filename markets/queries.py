@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Collate
 
 from aggregator.models import Organisation
 from dispatch.models import Setpoint
-from markets.models import CycleNode, CycleRun, Instruction, Product, SettlementRun, Statement
+from markets.models import CycleNode, CycleRun, FlexEvent, Instruction, Product, SettlementRun, Statement
 
 SEES_EVERY_STATEMENT = (Organisation.Kind.MARKET_OPERATOR, Organisation.Kind.PLATFORM)
 
@@ -119,3 +119,15 @@ def instructions_seen_by(organisation: Organisation) -> QuerySet[Instruction]:
     if organisation.kind == Organisation.Kind.DNO:
         return instructions.filter(event__product__buyer=organisation)
     return instructions if organisation.kind in SEES_EVERY_STATEMENT else instructions.none()
+
+
+def flex_events_seen_by(organisation: Organisation) -> QuerySet[FlexEvent]:
+    """Calls on products: a DSRSP those it was instructed or settled under, a DNO those of products it buys."""
+    events = FlexEvent.objects.select_related("product", "signal__node")
+    if organisation.kind == Organisation.Kind.DSRSP:
+        told = Instruction.objects.for_tenant(organisation).filter(event=OuterRef("pk"))
+        settled = Statement.objects.for_tenant(organisation).filter(settlement_run__event=OuterRef("pk"))
+        return events.filter(Q(Exists(told)) | Q(Exists(settled)))
+    if organisation.kind == Organisation.Kind.DNO:
+        return events.filter(product__buyer=organisation)
+    return events if organisation.kind in SEES_EVERY_STATEMENT else events.none()
