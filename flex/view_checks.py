@@ -8,7 +8,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from rest_framework.views import APIView
 
 from aggregator.core.permissions import Action
-from aggregator.rest.permissions import EVERY_VIEWER, ActionAllowed
+from aggregator.rest.permissions import ActionAllowed, is_stated
 from aggregator.site.views import PUBLIC, VERIFIED
 
 CODE = "flex.E013"
@@ -52,7 +52,7 @@ def _api_fault(view: type[APIView], name: str) -> str:
         return ""
     actions: Mapping[str, Any] = getattr(view, "actions", {})
     offered = {method.upper() for method in METHODS if hasattr(view, method)}
-    known = {method for method, action in actions.items() if isinstance(action, Action) or action == EVERY_VIEWER}
+    known = {method for method, stated in actions.items() if is_stated(stated)}
     if ActionAllowed not in view.permission_classes:
         return f"{name} does not ask ActionAllowed."
     if not offered:

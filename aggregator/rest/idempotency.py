@@ -35,7 +35,7 @@ MISSING = "Give this request a key of your own in Idempotency-Key (1 to 255 visi
 OTHER = "This Idempotency-Key was used for another request."
 AT_WORK = "The first request with this Idempotency-Key is still at work."
 
-Handler = Callable[..., Response]
+Handler = Callable[..., HttpResponse]
 
 
 def idempotent(handler: Handler) -> Callable[..., HttpResponse]:
@@ -99,10 +99,9 @@ def _replay(known: IdempotentRequest, sha256: str) -> HttpResponse:
 
 
 def _work(view: "ApiView", handler: Handler, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
-    """Do it; a refusal takes back what was written and is the answer."""
+    """Do it; a refusal is an answer too. What a service wrote before it refused is its own to take back or to keep."""
     try:
-        with transaction.atomic():
-            response: HttpResponse = handler(view, request, *args, **kwargs)
+        response: HttpResponse = handler(view, request, *args, **kwargs)
     except Exception as error:  # noqa: BLE001 - a bug is raised again by the view's own handler
         return view.handle_exception(error)
     if isinstance(response, Response):

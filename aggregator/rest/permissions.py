@@ -31,12 +31,28 @@ class ActionAllowed(BasePermission):
         method = "GET" if request.method == "HEAD" else str(request.method)
         if method == "OPTIONS" or not hasattr(api, method.lower()):
             return True
-        action = api.actions.get(method)
-        if action != EVERY_VIEWER and not (isinstance(action, Action) and viewer.may(action)):
+        is_person_needed = method in api.people_only and viewer.is_machine
+        if is_person_needed or not is_allowed(viewer, api.actions.get(method)):
             raise Refused(403, "permission_denied", "Your role or your token's scopes do not include this operation.")
         if method in api.confirmed:
             _demand_confirmation(viewer)
         return True
+
+
+def is_stated(stated: object) -> bool:
+    """Whether an operation says for whom it is."""
+    if isinstance(stated, frozenset):
+        return bool(stated) and all(isinstance(one, Action) for one in stated)
+    return isinstance(stated, Action) or stated == EVERY_VIEWER
+
+
+def is_allowed(viewer: Viewer, stated: Action | frozenset[Action] | str | None) -> bool:
+    """Whether a viewer may do what an operation states: one action, any of several, or ``EVERY_VIEWER``."""
+    if isinstance(stated, Action):
+        return viewer.may(stated)
+    if isinstance(stated, frozenset):
+        return bool(stated & viewer.actions)
+    return stated == EVERY_VIEWER
 
 
 def _demand_confirmation(viewer: Viewer) -> None:

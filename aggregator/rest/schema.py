@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework import serializers
 
 from aggregator.core.permissions import PEOPLE_ONLY, SAID, SCOPES, Action
+from aggregator.rest import schema_fields
 from aggregator.rest.fields import CODE
 from aggregator.rest.problems import MEDIA_TYPE
 from aggregator.rest.serializers import Query, Row, StrictSerializer
@@ -74,12 +75,23 @@ class Operation(AutoSchema):
         return f"{rest}\n\n{self._access()}".strip()
 
     def _access(self) -> str:
-        action = self.view.actions[self.method]
-        if not isinstance(action, Action):
+        actions = self._actions()
+        if not actions:
             return "For everybody with credentials."
-        scopes = ", ".join(f"`{scope}`" for scope in scopes_of(action)) or "none, a person's session only"
+        said = "; or ".join(SAID[action] for action in sorted(actions))
+        scopes = ", ".join(f"`{scope}`" for scope in self._scopes()) or "none, a person's session only"
         fresh = " Confirm who you are first (log-in, /confirm/ or token of the last minutes)."
-        return f"Action: {SAID[action]}. Scopes: {scopes}.{fresh if self.method in self.view.confirmed else ''}"
+        return f"Action: {said}. Scopes: {scopes}.{fresh if self.method in self.view.confirmed else ''}"
+
+    def _scopes(self) -> list[str]:
+        return [] if self.method in self.view.people_only else scopes_of(self._actions())
+
+    def _actions(self) -> frozenset[Action]:
+        """Any of these; empty for every viewer."""
+        stated = self.view.actions[self.method]
+        if isinstance(stated, frozenset):
+            return stated
+        return frozenset({stated}) if isinstance(stated, Action) else frozenset()
 
     def _doc(self) -> str:
         told = self.view.summaries.get(self.method)
@@ -89,10 +101,9 @@ class Operation(AutoSchema):
         return "\n".join(line.strip() for line in text.strip().split("\n"))
 
     def get_auth(self) -> list[dict[str, list[str]]]:
-        action = self.view.actions[self.method]
-        if not isinstance(action, Action):
+        if not self._actions():
             return [{"oauth2": []}, {"session": []}]
-        return [*({"oauth2": [scope]} for scope in scopes_of(action)), {"session": []}]
+        return [*({"oauth2": [scope]} for scope in self._scopes()), {"session": []}]
 
     def get_request_serializer(self) -> Any:
         body: type[StrictSerializer] | None = self.view.bodies.get(self.method)
@@ -152,7 +163,7 @@ class Operation(AutoSchema):
         schema: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 80, "pattern": CODE}
         example = "example"
         if name == "id" and self.view.id_prefix:
-            schema = {"type": "string", "pattern": rf"^{self.view.id_prefix}_[1-9][0-9]{{0,14}}$"}
+            schema = {"type": "string", "pattern": f"^{self.view.id_prefix}_{schema_fields.DIGITS}$"}
             example = f"{self.view.id_prefix}_1"
         shown = [OpenApiExample("example", value=example)]
         return OpenApiParameter(name, schema, OpenApiParameter.PATH, required=True, examples=shown)
@@ -195,11 +206,9 @@ class Operation(AutoSchema):
         return schema
 
 
-def scopes_of(action: Action) -> list[str]:
-    """OAuth scopes that include an action; none for what only people do."""
-    if action in PEOPLE_ONLY:
-        return []
-    return [scope for scope, (_, actions) in SCOPES.items() if action in actions]
+def scopes_of(wanted: frozenset[Action]) -> list[str]:
+    """OAuth scopes that include any of these actions; none for what only people do."""
+    return [scope for scope, (_, actions) in SCOPES.items() if (wanted - PEOPLE_ONLY) & actions]
 
 
 def page_of(row: type[Row]) -> type[Row]:

@@ -8,6 +8,8 @@ from aggregator.models import MachineClient
 
 
 class ClientScopes(SettingsScopes):  # type: ignore[misc]
+    """A client that belongs to no organisation may ask for none; what was taken from a client is not given again."""
+
     def get_available_scopes(self, application: Any = None, *_args: Any, **_kwargs: Any) -> list[str]:
         known = set(self.get_all_scopes())
         if application is None:

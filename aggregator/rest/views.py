@@ -29,22 +29,25 @@ class ApiView(APIView):
     """One address of the API.
 
     Attributes:
-        actions: what each method does, an ``Action`` or ``EVERY_VIEWER``; one that is missing here is closed.
+        actions: what each method does: an ``Action``, or any of a frozenset of them where the thing decides which, or
+            ``EVERY_VIEWER``; a method that is missing here is closed.
         queries: the query string each method takes; none takes no parameter at all.
         bodies: the JSON each method takes.
         answers: status and shape of each method's good answer; None is an empty answer.
         confirmed: methods that demand a viewer who proved just now who they are.
+        people_only: methods no machine may use, whatever its scopes.
         id_prefix: prefix of the public id in the address, if it holds one.
         summaries: a line on each method; else the first line of its docstring, or the view's.
     """
 
     authentication_classes = [ViewerAuthentication]
     permission_classes = [ActionAllowed]
-    actions: ClassVar[Mapping[str, Action | str]] = {}
+    actions: ClassVar[Mapping[str, Action | frozenset[Action] | str]] = {}
     queries: ClassVar[Mapping[str, type[Query]]] = {}
     bodies: ClassVar[Mapping[str, type[StrictSerializer]]] = {}
     answers: ClassVar[Mapping[str, tuple[int, type[Row] | None]]] = {}
     confirmed: ClassVar[frozenset[str]] = frozenset()
+    people_only: ClassVar[frozenset[str]] = frozenset()
     id_prefix: ClassVar[str] = ""
     summaries: ClassVar[Mapping[str, str]] = {}
     bucket: ClassVar[str] = ""
