@@ -1,21 +1,18 @@
 """Addresses of the control room's pages."""
 
-from django.urls import path, register_converter
-from django.urls.converters import PathConverter
+from django.urls import path
 
+from aggregator.site import converters  # noqa: F401 - registers <text:…>
+from dispatch.views.evses import Evse
 from dispatch.views.network import Network, Node
-
-
-class NodeCode(PathConverter):
-    """Any code a node may have, with slashes too; no longer one, and no character a database cannot keep."""
-
-    regex = r"[^\x00]{1,80}"
-
-
-register_converter(NodeCode, "node_code")
+from dispatch.views.runs import Run, Runs, RunSetpoints
 
 app_name = "dispatch"
 urlpatterns = [
     path("network/", Network.as_view(), name="network"),
-    path("network/<node_code:code>/", Node.as_view(), name="node"),
+    path("network/<text:code>/", Node.as_view(), name="node"),
+    path("fleet/<text:evse>/", Evse.as_view(), name="evse"),
+    path("runs/", Runs.as_view(), name="runs"),
+    path("runs/<int:run>/", Run.as_view(), name="run"),
+    path("runs/<int:run>/setpoints.csv", RunSetpoints.as_view(), name="run_setpoints"),
 ]

@@ -21,7 +21,7 @@ from aggregator.core.event_chain import (
     find_break,
 )
 from aggregator.models import Event, Organisation, actor, as_platform
-from aggregator.services.anchors import append_anchor, read_anchors
+from aggregator.services.anchors import AnchorsUnreadable, append_anchor, read_anchors
 from aggregator.services.turns import take_turn
 
 ROWS_A_PIECE = 2_000
@@ -160,6 +160,15 @@ def anchor_events(*, now: datetime) -> Anchor | None:
         anchor = Anchor(day=now.date(), head=head, at=now)
         append_anchor(settings.EVENT_ANCHOR_FILE, anchor)
         return anchor
+
+
+def newest_anchor() -> Anchor | None:
+    """The head noted last outside the database; None where none was, or where the notes can't be read."""
+    try:
+        anchors = read_anchors(settings.EVENT_ANCHOR_FILE)
+    except AnchorsUnreadable:
+        return None
+    return anchors[-1] if anchors else None
 
 
 def anchor_events_job(*, now: datetime) -> dict[str, object]:

@@ -42,3 +42,8 @@ def local_day(day: date) -> tuple[datetime, datetime]:
     """The London day as a half-open interval in UTC."""
     grid = settlement_day(day)
     return grid.starts_at, grid.ends_at
+
+
+def asked_only(wanted: dict[str, str]) -> dict[str, str]:
+    """Lookups without those that nothing was asked for."""
+    return {name: text for name, text in wanted.items() if text}
