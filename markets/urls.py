@@ -3,7 +3,7 @@
 from django.urls import path
 
 from markets.downloads import StatementDownload
-from markets.views import Health, Overview
+from markets.views.overview import Health, Overview
 
 app_name = "markets"
 urlpatterns = [

@@ -1,0 +1,1 @@
+"""Pages on the day, requests and statements."""
