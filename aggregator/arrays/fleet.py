@@ -4,11 +4,26 @@ from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
+from django.db import connection
 from django.db.models import Q
 
 from aggregator.core.fleet import Fleet
+from aggregator.core.fleet_size import FleetSize
 from aggregator.core.network_area import NetworkArea
 from aggregator.models import Enrolment
+
+SIZE_BELOW = """
+WITH RECURSIVE below (id) AS (
+    SELECT %s::bigint
+    UNION SELECT node.id FROM aggregator_networknode node JOIN below ON node.parent_id = below.id
+)
+SELECT count(*), coalesce(sum(rated_kw), 0), coalesce(sum(rated_kw / greatest(delay_max_s / 60.0, 1.0)), 0)
+FROM aggregator_evse evse
+WHERE node_id IN (SELECT id FROM below) AND EXISTS (
+    SELECT FROM aggregator_enrolment enrolment WHERE enrolment.evse_id = evse.id
+    AND starts_at < %s AND (ends_at IS NULL OR ends_at > %s)
+)
+"""
 
 
 class _EvseRow(NamedTuple):
@@ -42,6 +57,14 @@ def load_fleet(*, area: NetworkArea, at: datetime) -> Fleet:
         delay_max_s=np.array([row.delay_max_s for row in rows], dtype=np.int64),
         enrolled_on=np.array([first[row.evse_pk] for row in rows], dtype="datetime64[D]"),
     )
+
+
+def load_size_below(*, node_pk: int, starts_at: datetime, ends_at: datetime) -> FleetSize:
+    """What the EVSEs at and below a node add up to that are enrolled at some time in ``[starts_at, ends_at)``."""
+    with connection.cursor() as cursor:
+        cursor.execute(SIZE_BELOW, [node_pk, ends_at, starts_at])
+        n_evse, rated_kw, kw_per_minute = cursor.fetchone()
+    return FleetSize(n_evse=n_evse, rated_kw=float(rated_kw), kw_per_minute=float(kw_per_minute))
 
 
 def _enrolled(area: NetworkArea, at: datetime) -> list[_EvseRow]:

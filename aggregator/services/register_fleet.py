@@ -7,7 +7,9 @@ from django.db import transaction
 from aggregator.core.registration import Registration, RegistrationRefused
 from aggregator.models import CSMS, EVSE, Batch, Enrolment, EvseIdentity, Meter, Organisation
 from aggregator.services.batches import IngestResult, close_batch, lock_ingest, open_batch
+from aggregator.services.caps import committed_kw, lock_cap, refuse_above_cap, standings
 from aggregator.services.fleet_checks import FOREVER, Key, KnownFleet, by_start, check_registrations, load_known
+from aggregator.services.registration_events import record_enrolments
 
 ROWS_A_STATEMENT = 2_000
 DESCRIBED = ("phases", "rated_kw", "min_current_a", "scenario", "firmware", "delay_max_s")
@@ -37,6 +39,7 @@ def register_fleet(
 
     Raises:
         RegistrationRefused: with every error of every row.
+        CapExceeded: all enrolled EVSEs together would be above the cap on controllable power.
     """
     with transaction.atomic():
         lock_ingest(organisation)
@@ -48,10 +51,13 @@ def register_fleet(
         )
         if register_new:
             _register_new(rows)
+        lock_cap()
+        before, before_kw = standings(now=now), committed_kw(now=now)
         known = load_known(rows)
         new = _make_evses(rows, known)
         updated = {row.line for row in rows if row.line not in new | enrol_only and _update(row, known)}
         enrolled = _enrol(rows, known, now, is_replay=is_replay)
+        refuse_above_cap(before_kw=before_kw, rows=rows, now=now)
         changed = (updated | enrolled) - new
         result = IngestResult(
             batch=batch,
@@ -60,7 +66,10 @@ def register_fleet(
             n_quarantined=0,
             n_revised=len(changed),
         )
-        return close_batch(result, noticed_at=now, is_replay=is_replay)
+        result = close_batch(result, noticed_at=now, is_replay=is_replay)
+        of_note = tuple(row for row in rows if row.line in new | changed)
+        record_enrolments(batch=batch, rows=of_note, before=before, now=now)
+        return result
 
 
 def _register_new(rows: tuple[Registration, ...]) -> None:

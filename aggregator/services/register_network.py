@@ -1,5 +1,6 @@
 """Register a network tree: nodes, their ratings over time, and the meters of the customers on them."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from django.db import transaction
@@ -16,10 +17,13 @@ from aggregator.core.network_draft import (
 )
 from aggregator.models import Batch, Meter, NetworkNode, NodeRating, Organisation
 from aggregator.services.batches import IngestResult, close_batch, lock_ingest, open_batch
+from aggregator.services.registration_events import record_ratings
 
 ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 RATED = ("rating_kva", "power_factor", "cyclic_factor", "diversity", "ramp_kw")
 STATED = ("name", "n_customers", "admd_kw")
+
+Rated = Mapping[str, float | str | None]
 
 
 class OwnedByAnother(FlexError):
@@ -61,7 +65,8 @@ def register_network(
             kind=Batch.Kind.NETWORK, organisation=organisation, source=source, sha256=sha256, received_at=now
         )
         nodes, new, changed = _store_nodes(organisation, draft)
-        changed |= _store_ratings(draft, nodes, new, valid_from, now)
+        replaced, set_now = _store_ratings(draft, nodes, new, valid_from, now)
+        changed |= set_now.keys()
         n_new_meter, n_moved = _store_meters(organisation, draft, nodes)
         n_accepted = len(new | changed) + n_new_meter + n_moved
         result = IngestResult(
@@ -72,7 +77,9 @@ def register_network(
             n_revised=len(changed - new) + n_moved,
             findings=draft.findings,
         )
-        return close_batch(result, noticed_at=now, is_replay=is_replay)
+        result = close_batch(result, noticed_at=now, is_replay=is_replay)
+        record_ratings(batch=batch, before=replaced, after=set_now, now=now)
+        return result
 
 
 def _store_nodes(organisation: Organisation, draft: NetworkDraft) -> tuple[dict[str, NetworkNode], set[str], set[str]]:
@@ -159,23 +166,28 @@ def _update_node(
 
 def _store_ratings(
     draft: NetworkDraft, nodes: dict[str, NetworkNode], new: set[str], valid_from: datetime | None, now: datetime
-) -> set[str]:
-    """Codes of the nodes whose rating is new or changed."""
+) -> tuple[dict[str, Rated], dict[str, Rated]]:
+    """The ratings that were replaced, and those that were set, each by its node's code."""
     rated = {node.code: node.rating for node in draft.nodes if node.rating is not None}
     in_force = NodeRating.objects.filter(node__code__in=rated.keys() - new, valid_to__isnull=True)
     current = {rating.node_id: rating for rating in in_force}
-    rows, changed = [], set()
+    rows: list[NodeRating] = []
+    replaced: dict[str, Rated] = {}
     for code, rating in rated.items():
         before = current.get(nodes[code].pk)
         starts_at = rating.valid_from or valid_from or (ALWAYS if before is None else now)
         if before is not None:
             if all(getattr(rating, name) == getattr(before, name) for name in RATED):
                 continue
+            replaced[code] = _rated(before)
             _end(before, starts_at, code)
         rows.append(_rating_row(nodes[code], rating, starts_at))
-        changed.add(code)
     NodeRating.objects.bulk_create(rows, batch_size=2_000)
-    return changed
+    return replaced, {row.node.code: _rated(row) for row in rows}
+
+
+def _rated(row: NodeRating) -> Rated:
+    return {"valid_from": row.valid_from.isoformat(), **{name: getattr(row, name) for name in RATED}}
 
 
 def _end(before: NodeRating, starts_at: datetime, code: str) -> None:
