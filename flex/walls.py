@@ -4,6 +4,7 @@ A page states ``action`` (an ``Action``, or ``PUBLIC``); one that states nothing
 ``actions`` by method and answer for themselves (``aggregator.rest.permissions``), with the viewer found here.
 """
 
+import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -97,7 +98,8 @@ def _machine(header: str) -> Viewer | None:
     if not header.lower().startswith(BEARER):
         return None
     tokens = get_access_token_model().objects.select_related("application")
-    token = tokens.filter(token=header[len(BEARER) :].strip()).first()
+    checksum = hashlib.sha256(header[len(BEARER) :].strip().encode()).hexdigest()  # tokens are not kept as issued
+    token = tokens.filter(token_checksum=checksum).first()
     if token is None or not token.is_valid() or token.application is None:
         return None
     machine = MachineClient.objects.select_related("organisation").filter(application=token.application).first()

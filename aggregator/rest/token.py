@@ -1,6 +1,9 @@
 """Where an API client gets a token: OAuth 2 client credentials (RFC 6749, 4.4), and no other grant."""
 
+import binascii
+from base64 import b64decode
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
@@ -54,10 +57,23 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
         return _error("invalid_request", "grant_type is missing")
     if request.POST["grant_type"] != GRANT:
         return _error("unsupported_grant_type", f"the one grant is {GRANT}")
-    if not request.headers.get("Authorization", "").isascii():
-        return _error("invalid_client", "the client could not be told", status=401)
+    if any("\x00" in value for value in request.POST.values()):
+        return _error("invalid_request", "a parameter holds a character that no text has")
+    if not _is_readable(request.headers.get("Authorization", "")):
+        return JsonResponse({"error": "invalid_client"}, status=401)
     return None
 
 
-def _error(error: str, description: str, *, status: int = 400) -> HttpResponse:
-    return JsonResponse({"error": error, "error_description": description}, status=status)
+def _is_readable(header: str) -> bool:
+    """Whether a client's name in the header can be looked for at all; the toolkit looks without asking."""
+    if not header.isascii():
+        return False
+    try:
+        named = unquote_to_bytes(b64decode(header.partition(" ")[2]))
+    except binascii.Error:
+        return True  # the toolkit refuses it
+    return b"\x00" not in named
+
+
+def _error(error: str, description: str) -> HttpResponse:
+    return JsonResponse({"error": error, "error_description": description}, status=400)
