@@ -299,7 +299,14 @@ API_LIMITS = {
 # HTTP status by the code of an anticipated failure, or its first words; 422 where nothing is said.
 PROBLEM_STATUSES = {
     "tenancy": 500,
-    "control_act.not_found": 404,
+    "batch.too_many_rows": 413,
+    "fleet.not_in_force": 409,
+    "control.unknown_act": 404,
+    "control.decided": 409,
+    "control.expired": 409,
+    "control.needs_a_person": 403,
+    "control.needs_another_person": 403,
+    "control.may_not_decide": 403,
 }
 
 # --- control acts: kind -> dotted names of the service that does it and of its figures, and the thresholds

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from aggregator.api import energy, fleet, forecasts, network, records, who
+from aggregator.api import batches, energy, fleet, forecasts, network, records, who
 
 urlpatterns = [
     path("me/", who.Me.as_view(), name="me"),
@@ -15,6 +15,7 @@ urlpatterns = [
     path("csms/", fleet.Systems.as_view(), name="csms"),
     path("csms/<str:code>/", fleet.SystemDetail.as_view(), name="one_csms"),
     path("evses/", fleet.Evses.as_view(), name="evses"),
+    path("evses:batch/", batches.EvseBatches.as_view(), name="evse_batches"),
     path("evses/<str:id>/", fleet.EvseDetail.as_view(), name="evse"),
     path("enrolments/", fleet.Enrolments.as_view(), name="enrolments"),
     path("enrolments/<str:id>/", fleet.EnrolmentDetail.as_view(), name="enrolment"),
@@ -24,6 +25,7 @@ urlpatterns = [
     path("tariffs/<str:code>/", energy.TariffDetail.as_view(), name="tariff"),
     path("tariffs/<str:code>/prices/", energy.Prices.as_view(), name="prices"),
     path("readings/", energy.Readings.as_view(), name="readings"),
+    path("readings:batch/", batches.ReadingBatches.as_view(), name="reading_batches"),
     path("forecasts/", forecasts.Forecasts.as_view(), name="forecasts"),
     path("forecasts/<str:id>/", forecasts.ForecastDetail.as_view(), name="forecast"),
     path("forecasts/<str:id>/evses/", forecasts.EvseForecasts.as_view(), name="forecast_evses"),

@@ -147,6 +147,15 @@ class Choice(serializers.ChoiceField):
         return choice
 
 
+class WholeChoice(serializers.ChoiceField):
+    """One of a few whole numbers."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int) or data not in self.choices:
+            self.fail("invalid_choice", input=str(data)[:60])
+        return data
+
+
 class Flag(serializers.BooleanField):
     """true or false; nothing else stands for them."""
 

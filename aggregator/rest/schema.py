@@ -106,8 +106,7 @@ class Operation(AutoSchema):
         return [*({"oauth2": [scope]} for scope in self._scopes()), {"session": []}]
 
     def get_request_serializer(self) -> Any:
-        body: type[StrictSerializer] | None = self.view.bodies.get(self.method)
-        return body
+        return self.view.bodies.get(self.method) or getattr(self.view, "media_types", None)
 
     def get_response_serializers(self) -> Any:
         status, row = self._answer()
@@ -193,6 +192,8 @@ class Operation(AutoSchema):
         body = self.view.bodies.get(self.method)
         if body is not None:
             found.append(OpenApiExample("body", value=body.example, request_only=True))
+        for media_type, value in getattr(self.view, "media_examples", {}).items():
+            found.append(OpenApiExample("batch", value=value, request_only=True, media_type=media_type))
         status, row = self._answer()
         if row is not None:
             found.append(OpenApiExample("answer", value=row.example, response_only=True, status_codes=[str(status)]))

@@ -1,0 +1,191 @@
+"""Batches of readings as clients send them: NDJSON, CSV or a JSON array, plain or gzipped."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from aggregator.adapters.bounded import BoundedFile, Limits
+from aggregator.adapters.cells import Column, Instant, Number, Text
+from aggregator.core.errors import FlexError
+from aggregator.core.reading_batch import ReadingBatch, RejectedRow
+from aggregator.core.reading_rows import ReadingRows
+
+MAX_BYTES = 8 * 2**20
+MAX_ROWS = 50_000
+LIMITS = Limits(max_bytes=MAX_BYTES)
+NDJSON, CSV, JSON = "application/x-ndjson", "text/csv", "application/json"
+NAMES = ("meter", "evse")
+TIME, ENERGY = "starts_at", "energy_kwh"
+MALFORMED = "row.malformed"
+MOST_KWH = 1e12  # what is possible is judged a meter
+COLUMNS: tuple[Column, ...] = (
+    Text("name"),
+    Instant(TIME, starts_half_hour=True),
+    Number(ENERGY, "kWh", -MOST_KWH, MOST_KWH),
+)
+CODES = ("row.name", "row.starts_at", "row.energy_kwh")
+
+
+class BatchRefused(FlexError):
+    code = "batch.refused"
+
+
+class TooManyRows(FlexError):
+    code = "batch.too_many_rows"
+
+
+class _Numeral(str):
+    """A number as it stands in JSON, its digits untouched."""
+
+    __slots__ = ()
+
+
+class _Malformed(ValueError):
+    pass
+
+
+@dataclass(slots=True)
+class _Cells:
+    """Rows as text, by column, and those that are no rows."""
+
+    name: str = ""
+    lines: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)
+    energies: list[str] = field(default_factory=list)
+    rejected: list[RejectedRow] = field(default_factory=list)
+
+    def take(self, line: int, row: tuple[str, str, str] | None) -> None:
+        if row is None:
+            self.rejected.append(RejectedRow(line, MALFORMED))
+        else:
+            self.lines.append(line)
+            for column, cell in zip((self.names, self.times, self.energies), row, strict=True):
+                column.append(cell)
+        if len(self.lines) + len(self.rejected) > MAX_ROWS:
+            raise TooManyRows(f"a batch holds at most {MAX_ROWS:,} rows, found more", max_rows=MAX_ROWS)
+
+
+def parse_reading_batch(content: bytes, media_type: str) -> ReadingBatch:
+    """Read a batch; each row names a ``meter`` or an ``evse`` (the same for all), ``starts_at`` and ``energy_kwh``.
+
+    Raises:
+        FileRefused: a damaged or too large archive, or no UTF-8.
+        BatchRefused: no rows, or no such form at all; TooManyRows: more than ``MAX_ROWS``.
+    """
+    text = BoundedFile(io.BytesIO(content), "batch", limits=LIMITS).text()
+    read = {NDJSON: _ndjson, CSV: _csv, JSON: _json}[media_type]
+    cells = read(text)
+    if not cells.lines and not cells.rejected:
+        raise BatchRefused("the batch holds no rows")
+    return _typed(cells)
+
+
+def _typed(cells: _Cells) -> ReadingBatch:
+    columns = (cells.names, cells.times, cells.energies)
+    bad: dict[int, str] = {}
+    for column, texts, code in zip(COLUMNS, columns, CODES, strict=True):
+        for row in column.parse(texts)[1]:
+            bad.setdefault(row, code)
+    good = [row for row in range(len(cells.lines)) if row not in bad]
+    names, times, energies = ([texts[row] for row in good] for texts in columns)
+    unique, series = np.unique(np.array(names, dtype=np.str_), return_inverse=True)
+    rows = ReadingRows(
+        names=unique,
+        series=series.astype(np.int64).reshape(-1),
+        lines=np.array([cells.lines[row] for row in good], dtype=np.int64),
+        starts_at=COLUMNS[1].parse(times)[0].astype("datetime64[s]"),
+        energy_kwh=COLUMNS[2].parse(energies)[0].astype(np.float64),
+    )
+    rejected = (*cells.rejected, *(RejectedRow(cells.lines[row], code) for row, code in bad.items()))
+    return ReadingBatch(rows, cells.name == "evse", rejected)
+
+
+def _csv(text: str) -> _Cells:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    rows = _csv_rows(reader)
+    line, header = next(rows, (1, []))
+    name = next((title for title in NAMES if title in header), "")
+    if sorted(header) != sorted([name, TIME, ENERGY]) or not name:
+        titles = ", ".join(header)[:200]
+        raise BatchRefused(f"line {line} is the header meter or evse, {TIME}, {ENERGY}; found ({titles})", line=line)
+    places = [header.index(title) for title in (name, TIME, ENERGY)]
+    cells = _Cells(name)
+    for line, row in rows:
+        is_whole = len(row) == len(header)
+        cells.take(line, (row[places[0]], row[places[1]], row[places[2]]) if is_whole else None)
+    return cells
+
+
+def _csv_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    line = 1
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise BatchRefused(f"line {reader.line_num} is no CSV ({error})", line=line) from error
+        if row:
+            yield line, row
+        line = reader.line_num + 1
+
+
+def _ndjson(text: str) -> _Cells:
+    cells = _Cells()
+    for line, piece in enumerate(text.split("\n"), start=1):
+        if not piece.strip(" \t\r"):
+            continue
+        try:
+            row = _loads(piece)
+        except (ValueError, RecursionError):
+            row = None
+        cells.take(line, _row(cells, row))
+    return cells
+
+
+def _json(text: str) -> _Cells:
+    try:
+        rows = _loads(text)
+    except (ValueError, RecursionError):
+        raise BatchRefused("the batch is no JSON array") from None
+    if not isinstance(rows, list):
+        raise BatchRefused("the batch is no JSON array")
+    cells = _Cells()
+    for line, row in enumerate(rows, start=1):
+        cells.take(line, _row(cells, row))
+    return cells
+
+
+def _row(cells: _Cells, row: Any) -> tuple[str, str, str] | None:
+    """The three texts of one object; None if it is not one of the batch's kind. The first one says the kind."""
+    if not isinstance(row, dict):
+        return None
+    name = cells.name or next((title for title in NAMES if title in row), "")
+    if not name or row.keys() != {name, TIME, ENERGY}:
+        return None
+    texts = (row[name], row[TIME], row[ENERGY])
+    if [type(text) for text in texts] != [str, str, _Numeral]:
+        return None
+    cells.name = name
+    return texts
+
+
+def _loads(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_object, parse_constant=_refuse, parse_float=_Numeral, parse_int=_Numeral)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _Malformed
+    return found
+
+
+def _refuse(_text: str) -> Any:
+    raise _Malformed
