@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
@@ -18,6 +19,9 @@ from django.test import override_settings
 
 from aggregator.models import work_as_platform
 from flex import postgres
+
+hypothesis.settings.register_profile("headroom", deadline=None)  # a busy machine is no counterexample
+hypothesis.settings.load_profile("headroom")
 
 IN_CI = os.environ.get("CI") == "true"
 os.environ.pop("CELERY_BROKER_URL", None)  # nor do processes the tests start see it

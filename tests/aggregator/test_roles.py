@@ -154,10 +154,10 @@ class TestEnsureAppRole:
     def test_makes_a_missing_role_without_any_power(self):
         session = _Session(known=False)
         ensure_app_role(session, 'odd"name', "it's secret")
-        assert session.said[1] == (
+        assert (
             'CREATE ROLE "odd""name" LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS '
-            "PASSWORD 'it''s secret'"
-        )
+            "PASSWORD 'it''s secret';"
+        ) in session.said[1]
 
     def test_makes_it_without_a_password_where_none_is_given(self):
         session = _Session(known=False)
