@@ -23,6 +23,7 @@ from aggregator.models import (
     Finding,
     GroupForecast,
     Job,
+    MachineClient,
     Membership,
     Meter,
     MeterDay,
@@ -42,6 +43,17 @@ SEVERITIES = ("info", "warning", "alarm")
 def memberships_of(user: "AbstractBaseUser | AnonymousUser") -> QuerySet[Membership]:
     """Organisations one person acts for, in the order of their codes."""
     return Membership.objects.filter(user=user.pk).select_related("organisation").order_by("organisation__code")
+
+
+def people_of(organisation: Organisation) -> QuerySet[Membership]:
+    """Who acts for one organisation, by name."""
+    return Membership.objects.filter(organisation=organisation).select_related("user").order_by("user__username")
+
+
+def machines_of(organisation: Organisation) -> QuerySet[MachineClient]:
+    """One organisation's API clients, by name."""
+    machines = MachineClient.objects.filter(organisation=organisation)
+    return machines.select_related("application").order_by("application__name")
 
 
 def nodes_of(dno: Organisation) -> QuerySet[NetworkNode]:

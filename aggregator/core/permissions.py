@@ -148,6 +148,14 @@ ROLE_MAY: dict[Role, frozenset[Action]] = {
     Role.PLATFORM_ADMIN: _PLATFORM_SEES | {Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
 }
 
+# Which roles an organisation of a kind can give.
+KIND_ROLES: dict[str, tuple[Role, ...]] = {
+    "dsrsp": (Role.OPERATOR, Role.ADMIN, Role.AUDITOR),
+    "dno": (Role.CONTROL_ROOM_OPERATOR, Role.CONTROL_ROOM_SUPERVISOR, Role.AUDITOR),
+    "market_operator": (Role.MARKET_OPERATOR, Role.AUDITOR),
+    "platform": (Role.PLATFORM_ADMIN, Role.AUDITOR),
+}
+
 # What an API client may be allowed, in the words of OAuth 2.
 SCOPES: dict[str, tuple[str, frozenset[Action]]] = {
     "fleet:read": (

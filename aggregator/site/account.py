@@ -1,6 +1,9 @@
 """A person's own things: for whom they act, their authenticator, their recovery codes."""
 
+from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth.forms import PasswordChangeForm
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
@@ -11,6 +14,7 @@ from django_otp.plugins.otp_totp.models import default_key
 
 from aggregator.core.errors import FlexError
 from aggregator.queries import memberships_of
+from aggregator.services.person_events import record_of_person
 from aggregator.services.second_factor import renew_recovery_codes, second_factor_of, set_up_authenticator
 from aggregator.site.authenticator import authenticator_setup
 from aggregator.site.confirm import ConfirmedMixin
@@ -92,3 +96,24 @@ class NewAuthenticator(ConfirmedMixin):
         del request.session[NEW_SECRET]
         verify(request, device)
         return self.page("people/recovery_codes.html", {"codes": codes, "next": safe_next(request)})
+
+
+@method_decorator(sensitive_post_parameters("old_password", "new_password1", "new_password2"), name="dispatch")
+class NewPassword(ConfirmedMixin):
+    """Another password; the person's other sessions end."""
+
+    action = VERIFIED
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        return self.page("people/new_password.html", {"form": PasswordChangeForm(person(request))})
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        user = person(request)
+        form = PasswordChangeForm(user, request.POST)
+        if not form.is_valid():
+            return self.page("people/new_password.html", {"form": form}, status=400)
+        with transaction.atomic():
+            form.save()
+            record_of_person(action="password_changed", user=user, at=timezone.now())
+        update_session_auth_hash(request, user)
+        return redirect("account")
