@@ -7,4 +7,4 @@ class FlexConfig(AppConfig):
     name = "flex"
 
     def ready(self) -> None:
-        from flex import checks, view_checks  # noqa: F401 - registers the system checks once the apps are there
+        from flex import checks, view_checks, wall_checks  # noqa: F401 - registers the system checks once the apps are there

@@ -22,6 +22,7 @@ from aggregator.models import (
     Organisation,
     TenantManager,
     TenantRequired,
+    acting_for,
 )
 from markets.services.cycle import run_cycle
 from tests.factories import make_dno, make_enrolment, make_evse, make_meter, make_organisation
@@ -149,6 +150,8 @@ class TestForTenant:
             if model not in NOT_OF_A_CYCLE:
                 assert keys[0], model
                 assert keys[1], model
+            with acting_for(amber):  # the same by the second wall alone
+                assert set(rows.across_tenants().values_list("pk", flat=True)) == keys[0], model
             for field in tenant_fields(model):
                 owners = rows.for_tenant(amber).values_list(field, flat=True).distinct()
                 assert set(owners) <= {amber.pk}, model
