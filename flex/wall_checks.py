@@ -36,4 +36,4 @@ def check_row_security(databases: Sequence[str] | None = None, **_kwargs: Any) -
     if not open_tables:
         return []
     said = ", ".join(sorted(open_tables))
-    return [Error(f"Row-level security does not protect {said} as it should: migrate the database.", id="flex.E013")]
+    return [Error(f"Row-level security does not protect {said} as it should: migrate the database.", id="flex.E012")]

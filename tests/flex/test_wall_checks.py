@@ -10,7 +10,7 @@ from flex.wall_checks import POLICIES
 
 
 def messages_of_the_walls() -> list[str]:
-    return [message.msg for message in run_checks(databases=["default"]) if message.id == "flex.E013"]
+    return [message.msg for message in run_checks(databases=["default"]) if message.id == "flex.E012"]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -31,7 +31,7 @@ class TestCheckRowSecurity:
         owner.execute("ALTER TABLE aggregator_meter DISABLE ROW LEVEL SECURITY")
         try:
             (message,) = messages_of_the_walls()
-            with pytest.raises(SystemCheckError, match=r"flex\.E013"):
+            with pytest.raises(SystemCheckError, match=r"flex\.E012"):
                 call_command("check", databases=["default"])
         finally:
             owner.execute("ALTER TABLE aggregator_meter ENABLE ROW LEVEL SECURITY")
@@ -58,7 +58,7 @@ class TestCheckRowSecurity:
     def test_asks_no_database_unless_told_to_nor_the_owner_who_migrates(self, owner, settings):
         owner.execute("ALTER TABLE aggregator_meter DISABLE ROW LEVEL SECURITY")
         try:
-            assert [message for message in run_checks() if message.id == "flex.E013"] == []
+            assert [message for message in run_checks() if message.id == "flex.E012"] == []
             settings.HEADROOM_DB_ROLE = "owner"
             assert messages_of_the_walls() == []
         finally:
