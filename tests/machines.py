@@ -1,7 +1,7 @@
 """API clients as tests meet them: a machine with a token, and a person with a session and its CSRF token."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,7 @@ def make_machine(organisation: Organisation, *scopes: str, name: str = "") -> Ma
         name=name or f"{organisation.code} client",
         client_type=model.CLIENT_CONFIDENTIAL,
         authorization_grant_type=model.GRANT_CLIENT_CREDENTIALS,
+        hash_client_secret=False,  # nobody logs in with it here
     )
     return MachineClient.objects.create(
         application=application,
@@ -29,14 +30,14 @@ def make_machine(organisation: Organisation, *scopes: str, name: str = "") -> Ma
     )
 
 
-def token_of(machine: MachineClient, *, expires_at: datetime | None = None) -> str:
+def token_of(machine: MachineClient, *, expires_in_s: int = 900) -> str:
     """A token with all the scopes its client is allowed."""
     token = f"token-{machine.pk}-{timezone.now().timestamp()}"
     get_access_token_model().objects.create(
         application=machine.application,
         token=token,
         scope=" ".join(machine.scopes),
-        expires=expires_at or timezone.now() + timedelta(seconds=900),
+        expires=timezone.now() + timedelta(seconds=expires_in_s),
     )
     return token
 

@@ -6,6 +6,7 @@ The same fields read query strings, where every value is text: there a number is
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from math import isnan
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,7 +22,7 @@ TIME_PATTERN = (
 )
 DATE = re.compile(r"20\d\d-\d\d-\d\d", re.ASCII)
 WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
-DECIMAL = re.compile(r"-?\d{1,300}(\.\d{1,300})?", re.ASCII)
+DECIMAL = re.compile(r"-?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
 LONDON = ZoneInfo("Europe/London")
 
 
@@ -103,7 +104,9 @@ class Number(serializers.FloatField):
         if isinstance(data, bool) or not isinstance(data, int | float):
             self.fail("invalid")
         if isinstance(data, int) and abs(data) > INT64_MAX:
-            data = float("inf") if data > 0 else float("-inf")  # refused by the bounds
+            return float("inf") if data > 0 else float("-inf")  # refused by the bounds
+        if isnan(data):
+            self.fail("invalid")
         return float(data)
 
 
@@ -150,7 +153,7 @@ class Choice(serializers.ChoiceField):
 class WholeChoice(serializers.ChoiceField):
     """One of a few whole numbers."""
 
-    def to_internal_value(self, data: Any) -> int:
+    def to_internal_value(self, data: Any) -> int:  # type: ignore[override]
         if isinstance(data, bool) or not isinstance(data, int) or data not in self.choices:
             self.fail("invalid_choice", input=str(data)[:60])
         return data

@@ -21,7 +21,8 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if not isinstance(data, Mapping):
-            self.fail("invalid", datatype=type(data).__name__)
+            told = serializers.ErrorDetail(str(self.error_messages["invalid"]), code="invalid")
+            raise serializers.ValidationError({"non_field_errors": [told]})
         unknown = [name for name in data if name not in self.fields]
         errors: dict[str, Any] = {
             name: [serializers.ErrorDetail(str(self.error_messages["unknown"]), code="unknown")] for name in unknown

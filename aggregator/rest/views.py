@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
-from rest_framework.exceptions import Throttled
+from rest_framework.exceptions import MethodNotAllowed, Throttled
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -59,6 +59,8 @@ class ApiView(APIView):
         self.format_kwarg = None
         self.perform_authentication(request)
         self.check_permissions(request)
+        if not hasattr(self, str(request.method).lower()):
+            raise MethodNotAllowed(str(request.method))
         self.take(1)
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         method = "GET" if request.method == "HEAD" else str(request.method)
