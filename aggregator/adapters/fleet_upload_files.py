@@ -72,8 +72,7 @@ def _read(lines: list[str], name: str) -> FleetFile:
     n_row = len(spans)
     bad = {error.line for error in errors}
     for _ in range(N_PASS):
-        left = spans.keys() - bad
-        if not left:
+        if bad and not spans.keys() - bad:
             break
         try:
             table, rows = read_registrations(_stream(_without(lines, spans, bad)), name=name, limits=LIMITS)
@@ -84,8 +83,6 @@ def _read(lines: list[str], name: str) -> FleetFile:
             bad |= {one.line for one in error.errors}
         else:
             return FleetFile(rows, _ordered(errors), ignored=table.unknown, n_row=n_row)
-    if not errors:
-        raise FileRefused(f"{name}: holds a header and no rows")
     return FleetFile((), _ordered(errors), n_row=n_row)
 
 
