@@ -9,13 +9,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
+
+from aggregator.services.caps import ESSENTIAL_SERVICE_MW
 
 SHORTEST_KEY = 32
 FEWEST_DIFFERENT_CHARACTERS = 8
 DATABASE_SCHEMES = {"postgres", "postgresql"}
 BROKER_SCHEMES = {"redis", "rediss", "amqp", "amqps"}
+
+WAITS = ("JOB_LEASE_S", "JOB_SWEEP_S", "SESSION_LOCK_S", "CONFIRMED_FOR_S", "CONTROL_ACT_EXPIRES_S")
 
 # Memberships count: a role may SET ROLE to whatever it is a member of. A superuser is a member of every role.
 ROLE_POWERS = """
@@ -47,9 +52,11 @@ def _nonsense() -> list[CheckMessage]:
             "flex.E001",
         ),
         (role not in {"app", "owner"}, f"HEADROOM_DB_ROLE is app or owner, found {role!r}.", "flex.E002"),
-        (settings.JOB_LEASE_S < 1, f"JOB_LEASE_S is at least 1 s, found {settings.JOB_LEASE_S}.", "flex.E009"),
-        (settings.JOB_SWEEP_S < 1, f"JOB_SWEEP_S is at least 1 s, found {settings.JOB_SWEEP_S}.", "flex.E009"),
         (not settings.CELERY_TASK_DEFAULT_QUEUE, "CELERY_QUEUE names a queue, found nothing.", "flex.E010"),
+        *(
+            (getattr(settings, name) < 1, f"{name} is at least 1 s, found {getattr(settings, name)}.", "flex.E009")
+            for name in WAITS
+        ),
     ]
     for name, schemes in (
         ("DATABASE_URL", DATABASE_SCHEMES),
@@ -85,6 +92,18 @@ def _unsafe_beyond_loopback() -> list[CheckMessage]:
 
 def _errors(found: list[tuple[bool, str, str]]) -> list[CheckMessage]:
     return [Error(message, id=code) for is_wrong, message, code in found if is_wrong]
+
+
+@register(Tags.security)
+def check_cap(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn of a cap that lets an installation grow into an essential service, with duties this one may not meet."""
+    if settings.CONTROLLABLE_CAP_MW < ESSENTIAL_SERVICE_MW:
+        return []
+    message = (
+        f"CONTROLLABLE_CAP_MW is {settings.CONTROLLABLE_CAP_MW:g}: from {ESSENTIAL_SERVICE_MW:g} MW on, "
+        "load control is an essential service."
+    )
+    return [checks.Warning(message, hint="Lower it, or silence flex.W001 once the duties are met.", id="flex.W001")]
 
 
 @register(Tags.database)

@@ -36,6 +36,7 @@ from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, DispatchProb
 from dispatch.core.solve import solve
 from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods, valley_kw
 from dispatch.models import DispatchRun, TargetSignal
+from dispatch.services.run_log import record_run, refuse_above_cap
 
 logger = logging.getLogger(__name__)
 
@@ -75,10 +76,12 @@ def run_dispatch(
 
     Raises:
         UnknownTariff, NothingToFillFrom: no such tariff, or no price of it was known at ``as_of``.
+        AreaAboveCap: the area's EVSEs add up to more than may be controlled.
         CheckFailed: a bug; the plan broke a limit.
     """
     parameters = parameters or RunParameters()
     facts = load_facts(forecast=forecast, as_of=as_of, tariff_code=tariff_code, parameters=parameters)
+    refuse_above_cap(area=forecast.area, fleet=facts.fleet)
     assembled = assemble(facts, parameters)
     input_sha256 = _fingerprint(assembled, facts, parameters)
     same = DispatchRun.objects.filter(area=forecast.area, charging_day=forecast.charging_day, input_sha256=input_sha256)
@@ -102,6 +105,7 @@ def run_dispatch(
             signals=facts.signals,
         )
         _store_findings(run, facts, assembled, plan)
+        record_run(run=run, n_evse=facts.fleet.n_evse, signals=facts.signals)
     logger.info(
         "read %s; wrote run %s of %s: setpoints of %d EVSEs, cost %.2f GBP, gap %.1e, %s",
         _inputs(assembled),

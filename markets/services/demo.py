@@ -30,9 +30,10 @@ from markets.core.demo_calendar import CHARGING_DAY, DEMO_SEED, FIRST_DAY, utc_d
 from markets.core.demo_fleet import CSMSS, DemoFleet
 from markets.core.demo_network import POWER_FACTOR, DemoNode
 from markets.core.demo_prices import TARIFF_CODE
-from markets.models import FlexEvent, Product
+from markets.models import FlexEvent
 from markets.services.demo_people import DNO, register_demo_organisations, seed_log_ins
 from markets.services.events import open_event
+from markets.services.products import make_product
 
 PRODUCT_CODE = "scheduled-utilisation"
 SOURCE = "demo"
@@ -232,11 +233,7 @@ def _seed_prices(area: DemoArea, organisations: Organisations) -> None:
 def _seed_request(area: DemoArea, organisations: Organisations) -> None:
     """The product and, under it, the DNO's request for the charging day."""
     dno, request = organisations[DNO], area.request
-    Product.objects.get_or_create(
-        code=PRODUCT_CODE,
-        version=1,
-        defaults={"name": "Scheduled Utilisation", "buyer": dno, "valid_from": LIVE_AT},
-    )
+    make_product(code=PRODUCT_CODE, name="Scheduled Utilisation", buyer=dno, valid_from=LIVE_AT)
     signal = receive_target(
         reference=request.reference,
         node_code=request.node_code,

@@ -11,6 +11,7 @@ from aggregator.arrays.findings import store_findings
 from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
 from aggregator.core.types import FloatArray
+from aggregator.services.event_log import record_event
 from aggregator.services.turns import take_turn
 from dispatch.models import DispatchRun
 from markets.arrays.settlement import (
@@ -21,13 +22,19 @@ from markets.arrays.settlement import (
     load_portfolio_readings,
     load_portfolios,
 )
-from markets.arrays.statements import newest_settlement, settlement_with, store_instructions, store_settlement
+from markets.arrays.statements import (
+    load_totals,
+    newest_settlement,
+    settlement_with,
+    store_instructions,
+    store_settlement,
+)
 from markets.core.baseline import BaselineRule, event_baseline
 from markets.core.delivered import Direction
 from markets.core.inputs_digest import inputs_sha256
 from markets.core.instruct import instructed_kw
 from markets.core.settle import SettlementInputs, settle
-from markets.models import FlexEvent, Instruction, SettlementRun
+from markets.models import FlexEvent, Instruction, SettlementRun, Statement
 from markets.services.rules import baseline_rule, performance_rule
 
 logger = logging.getLogger(__name__)
@@ -131,6 +138,7 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
         for organisation in portfolios.organisations:
             own = [note for note in notes if note.subject == organisation.code]
             store_findings(notes=own, source=f"settlement:{settlement.pk}", noticed_at=as_of, organisation=organisation)
+        _record(settlement, newest)
     logger.info(
         "read %d meters over %d days as of %s; wrote settlement v%d of %s: %s GBP in %d statements",
         len(portfolios.meter_pks),
@@ -142,6 +150,33 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
         portfolios.n_unit,
     )
     return settlement
+
+
+def _record(settlement: SettlementRun, last: SettlementRun | None) -> None:
+    """Tell the log of its buyer what was published in place of what."""
+    event = settlement.event
+    record_event(
+        action="settlement.published",
+        subject=f"settlement of {event.signal.reference} v{settlement.version}",
+        organisation=event.product.buyer,
+        before=_totals(last) if last else None,
+        after=_totals(settlement),
+        at=settlement.created_at,
+    )
+
+
+def _totals(settlement: SettlementRun) -> dict[str, object]:
+    totals = load_totals(settlements=[settlement])
+    return {
+        "settlement": settlement.pk,
+        "version": settlement.version,
+        "as_of": settlement.as_of,
+        "input_sha256": settlement.input_sha256,
+        "n_statement": Statement.objects.across_tenants().filter(settlement_run=settlement).count(),
+        "instructed_kwh": totals.instructed_kwh,
+        "delivered_kwh": totals.delivered_kwh,
+        "payment_gbp": totals.payment_gbp,
+    }
 
 
 def run_settled_under(*, event: FlexEvent) -> DispatchRun | None:

@@ -85,6 +85,9 @@ class TestCheckSettings:
             ({"HEADROOM_DB_ROLE": "root"}, "flex.E002"),
             ({"JOB_LEASE_S": 0}, "flex.E009"),
             ({"JOB_SWEEP_S": -1}, "flex.E009"),
+            ({"SESSION_LOCK_S": 0}, "flex.E009"),
+            ({"CONFIRMED_FOR_S": 0}, "flex.E009"),
+            ({"CONTROL_ACT_EXPIRES_S": 0}, "flex.E009"),
             ({"CELERY_TASK_DEFAULT_QUEUE": ""}, "flex.E010"),
             ({"CELERY_BROKER_URL": "filesystem://"}, "flex.E010"),
             ({"CELERY_BROKER_URL": "127.0.0.1:6379"}, "flex.E010"),
@@ -104,6 +107,14 @@ class TestCheckSettings:
             setattr(settings, name, value)
         with pytest.raises(SystemCheckError, match=r"flex\.E003"):
             call_command("run_jobs", "--once", skip_checks=False)
+
+
+class TestCheckCap:
+    @pytest.mark.parametrize(
+        ("cap_mw", "found"), [(270, set()), (299.9, set()), (300, {"flex.W001"}), (303, {"flex.W001"})]
+    )
+    def test_warns_of_an_essential_service(self, found_with, cap_mw, found):
+        assert found_with(SITE, CONTROLLABLE_CAP_MW=cap_mw) == found
 
 
 class TestCheckDeployedRole:
