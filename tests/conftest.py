@@ -29,7 +29,7 @@ settings.CELERY_BROKER_URL = ""
 settings.EVENT_ANCHOR_FILE = Path(tempfile.mkdtemp(prefix="headroom-tests-")) / "event-anchors.jsonl"
 os.environ["EVENT_ANCHOR_FILE"] = str(settings.EVENT_ANCHOR_FILE)  # a test's log is not this machine's
 settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = False
-settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # a slow hash proves nothing
+settings.PASSWORD_HASHERS.insert(0, "django.contrib.auth.hashers.MD5PasswordHasher")  # a slow hash proves nothing
 
 # Copies: Django writes the test database's name into the dictionary it is given, and the suite the role.
 OWNER = dict(settings.DATABASE_OWNER)

@@ -44,14 +44,6 @@ GIVEN = [(kind, role) for kind, roles in KIND_ROLES.items() for role in roles]
 NOT_GIVEN = [("dno", Role.OPERATOR), ("dsrsp", Role.PLATFORM_ADMIN), ("market_operator", Role.CONTROL_ROOM_SUPERVISOR)]
 
 
-@pytest.fixture(autouse=True)
-def quick_passwords(settings):
-    settings.PASSWORD_HASHERS = [
-        "django.contrib.auth.hashers.MD5PasswordHasher",
-        "aggregator.rest.secrets.RandomSecretHasher",
-    ]
-
-
 @pytest.mark.parametrize(("kind", "role"), GIVEN + NOT_GIVEN)
 class TestEveryRole:
     def test_opens_what_its_role_and_its_organisations_kind_allow(self, settings, kind, role):

@@ -21,8 +21,7 @@ CONFIRMED_PAGE = "/account/recovery-codes/"
 
 
 @pytest.fixture(autouse=True)
-def quick_passwords(settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+def usual_times(settings):
     settings.SESSION_LOCK_S, settings.CONFIRMED_FOR_S = LOCK_S, 300
 
 
