@@ -68,5 +68,6 @@ class RequestPageView(PageView):
         if not self.viewer.may(Action.SEE_CONTROL_ACTS):
             return None
         acts = control_acts_seen_by(self.viewer.organisation).filter(kind=KIND, payload__reference=reference)
-        act = acts.first()
-        return act and {"pk": act.pk, "state_label": act.get_state_display(), "reason": act.reason}
+        for act in acts[:1]:
+            return {"pk": act.pk, "state_label": act.get_state_display(), "reason": act.reason}
+        return None
