@@ -11,6 +11,7 @@ API_V1 = [
     path("token/", Token.as_view(), name="token"),
     path("", include("aggregator.api.urls")),
     path("", include("dispatch.api.urls")),
+    path("", include("markets.api.urls")),
 ]
 urlpatterns = [
     path("", include("aggregator.site.urls")),

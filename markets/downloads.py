@@ -25,17 +25,7 @@ class StatementDownload(View):
     http_method_names = ["get", "head", "options"]
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        statement = self._readable(pk)
-        content = bytes(statement.content)
-        if hashlib.sha256(content).hexdigest() != statement.sha256:
-            raise StatementAltered(f"statement {pk} is not what was published", statement=pk)
-        response = HttpResponse(content, content_type="text/csv; charset=utf-8")
-        response.headers["Content-Disposition"] = f'attachment; filename="{file_name(statement)}"'
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "private, no-cache"
-        etag = f'"{statement.sha256}"'
-        response.headers["ETag"] = etag
-        return get_conditional_response(request, etag=etag, response=response) or response
+        return statement_file(request, self._readable(pk))
 
     def _readable(self, pk: int) -> Statement:
         seen = statements_seen_by(viewer_of(self.request).organisation)
@@ -43,6 +33,24 @@ class StatementDownload(View):
         if found is None:
             raise Http404("There is no such statement, or it is not yours to read.")
         return found
+
+
+def statement_file(request: HttpRequest, statement: Statement) -> HttpResponse:
+    """A statement's bytes with their SHA-256 as ETag, or 304 where the reader has them.
+
+    Raises:
+        StatementAltered: the stored bytes are not those that were published.
+    """
+    content = bytes(statement.content)
+    if hashlib.sha256(content).hexdigest() != statement.sha256:
+        raise StatementAltered(f"statement {statement.pk} is not what was published", statement=statement.pk)
+    response = HttpResponse(content, content_type="text/csv; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(statement)}"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "private, no-cache"
+    etag = f'"{statement.sha256}"'
+    response.headers["ETag"] = etag
+    return get_conditional_response(request, etag=etag, response=response) or response
 
 
 def file_name(statement: Statement) -> str:

@@ -118,8 +118,8 @@ class RunRequestRow(Row):
         help_text="turn_down: EV power at the node at most target_kw; turn_up: at least",
     )
     target_kw = serializers.FloatField(source="request.signal.target_kw", help_text="EV power, import positive")
-    starts_at = serializers.SerializerMethodField(help_text="start of the part of its window within the run")
-    ends_at = serializers.SerializerMethodField(help_text="end of that part")
+    starts_at = OffsetDateTime(source="window.starts_at", help_text="start of the part of its window within the run")
+    ends_at = OffsetDateTime(source="window.ends_at", help_text="end of that part")
     period_minutes = serializers.IntegerField(source="request.run.period_minutes")
     is_met = serializers.BooleanField(help_text="no period falls short")
     suppressed = serializers.BooleanField(help_text=SUPPRESSED)
@@ -129,16 +129,6 @@ class RunRequestRow(Row):
     shortfall_kw = serializers.SerializerMethodField(
         help_text="by how much each period misses the target, 0 or more; null where suppressed"
     )
-
-    @extend_schema_field(OffsetDateTime)
-    def get_starts_at(self, seen: SeenRequest) -> str:
-        grid = grid_of(seen.request.run)
-        return utc_text(grid.starts_at + seen.request.start_period * grid.step)
-
-    @extend_schema_field(OffsetDateTime)
-    def get_ends_at(self, seen: SeenRequest) -> str:
-        grid = grid_of(seen.request.run)
-        return utc_text(grid.starts_at + seen.request.end_period * grid.step)
 
     def get_planned_kw(self, seen: SeenRequest) -> list[float] | None:
         return None if seen.suppressed else seen.request.planned_kw

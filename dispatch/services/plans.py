@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from django.db.models import Count
 
 from aggregator.core.small_numbers import shown_nodes
+from aggregator.core.timegrid import TimeGrid
 from aggregator.models import Organisation, as_platform
 from aggregator.queries import nodes_seen_by
 from dispatch.core.network_state import Node, n_evse_below
@@ -33,9 +34,14 @@ class SeenNode:
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """What a plan holds against a request; where ``suppressed``, only whether it is met."""
+    """What a plan holds against a request; where ``suppressed``, only whether it is met.
+
+    Attributes:
+        window: periods of the request that lie within the run.
+    """
 
     request: RunRequest
+    window: TimeGrid
     is_met: bool
     suppressed: bool
 
@@ -113,11 +119,19 @@ def see_requests(requests: Sequence[RunRequest], organisation: Organisation) -> 
     return [
         SeenRequest(
             request,
+            _window(request),
             is_met=all(kw <= MET_KW for kw in request.shortfall_kw),
             suppressed=request.signal.node.code not in shown[request.run_id],
         )
         for request in requests
     ]
+
+
+def _window(request: RunRequest) -> TimeGrid:
+    run = request.run
+    grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
+    n_period = request.end_period - request.start_period
+    return TimeGrid(grid.starts_at + request.start_period * grid.step, n_period, run.period_minutes)
 
 
 def see_setpoints(run: DispatchRun, setpoints: Sequence[Setpoint], organisation: Organisation) -> list[SeenSetpoint]:

@@ -1,0 +1,1 @@
+"""The API of what is asked for, bought, settled and paid."""
