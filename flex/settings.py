@@ -288,6 +288,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v[0-9]+/",
     "POSTPROCESSING_HOOKS": ["aggregator.rest.schema_whole.complete_schema"],
     "COMPONENT_SPLIT_REQUEST": False,
+    "COMPONENT_SPLIT_PATCH": False,  # a change's own serializer says what it needs
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 # What one client may ask of one process: (tokens of a full bucket, seconds in which it fills).

@@ -83,6 +83,9 @@ def parse_reading_batch(content: bytes, media_type: str) -> ReadingBatch:
     cells = read(text)
     if not cells.lines and not cells.rejected:
         raise BatchRefused("the batch holds no rows")
+    if not cells.lines:
+        expected = f"meter or evse, {TIME} and {ENERGY}"
+        raise BatchRefused(f"none of {len(cells.rejected):,} rows is one: each states {expected}, and nothing else")
     return _typed(cells)
 
 

@@ -78,8 +78,14 @@ class Day(serializers.Field[Any, Any, Any, Any]):
         return value.isoformat()
 
 
+def _whole(data: Any) -> int | None:
+    if isinstance(data, float) and data.is_integer():
+        return int(data)
+    return data if isinstance(data, int) and not isinstance(data, bool) else None
+
+
 class Whole(serializers.IntegerField):
-    """A whole number within 64 bits: a JSON integer, not a string, a boolean or 5.0."""
+    """A whole number within 64 bits: 5 or 5.0 in JSON, which knows no difference; not a string or a boolean."""
 
     def __init__(self, *, min_value: int = 0, max_value: int = INT64_MAX, **kwargs: Any) -> None:
         super().__init__(min_value=min_value, max_value=max_value, **kwargs)
@@ -87,9 +93,10 @@ class Whole(serializers.IntegerField):
     def to_internal_value(self, data: Any) -> int:
         if _is_query(self) and isinstance(data, str) and WHOLE.fullmatch(data):
             data = int(data)
-        if isinstance(data, bool) or not isinstance(data, int):
+        whole = _whole(data)
+        if whole is None:
             self.fail("invalid")
-        return data
+        return whole
 
 
 class Number(serializers.FloatField):
@@ -154,9 +161,10 @@ class WholeChoice(serializers.ChoiceField):
     """One of a few whole numbers."""
 
     def to_internal_value(self, data: Any) -> int:  # type: ignore[override]
-        if isinstance(data, bool) or not isinstance(data, int) or data not in self.choices:
+        whole = _whole(data)
+        if whole is None or whole not in self.choices:
             self.fail("invalid_choice", input=str(data)[:60])
-        return data
+        return whole
 
 
 class Flag(serializers.BooleanField):

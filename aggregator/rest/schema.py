@@ -206,6 +206,15 @@ class Operation(AutoSchema):
             schema["additionalProperties"] = False
         return schema
 
+    def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> dict[str, Any]:
+        mapped = super()._map_serializer_field
+        schema: dict[str, Any] = mapped(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
+        if isinstance(field, serializers.ListSerializer) and schema.get("type") == "array":
+            fewest = field.min_length or (0 if field.allow_empty else 1)
+            bounds = {"minItems": fewest or None, "maxItems": field.max_length}
+            schema |= {name: bound for name, bound in bounds.items() if bound is not None}
+        return schema
+
 
 def scopes_of(wanted: frozenset[Action]) -> list[str]:
     """OAuth scopes that include any of these actions; none for what only people do."""
