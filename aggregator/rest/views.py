@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from rest_framework.exceptions import MethodNotAllowed, Throttled
 from rest_framework.permissions import SAFE_METHODS
@@ -62,6 +62,8 @@ class ApiView(APIView):
         if not hasattr(self, str(request.method).lower()):
             raise MethodNotAllowed(str(request.method))
         self.take(1)
+        if any("\x00" in str(named) for named in kwargs.values()):  # PostgreSQL keeps no such text
+            raise Http404
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         method = "GET" if request.method == "HEAD" else str(request.method)
         self.asked = self.queries.get(method, Query).read(request.query_params)

@@ -120,6 +120,10 @@ class TestRequest:
         assert there.status_code == nowhere.status_code == 404
         assert there.json()["detail"] == nowhere.json()["detail"]
 
+    @pytest.mark.parametrize("named", ["%00", "a%00b", "%ED%A0%80", "a%0A", "a" * 3000, "..%2F.."])
+    def test_knows_no_such_reference(self, client_of, named):
+        assert client_of("north").get(f"{REQUESTS}{named}/").status_code == 404
+
     def test_costs_nothing_when_nothing_changed(self, client_of):
         client = client_of("north")
         etag = client.get(f"{REQUESTS}{NORTH}/").headers["ETag"]
