@@ -117,6 +117,14 @@ def charging_day(day: date) -> TimeGrid:
     return _between(utc(day, NOON), utc(day + timedelta(days=1), NOON))
 
 
+def charging_dates(starts_at: datetime, ends_at: datetime) -> tuple[date, ...]:
+    """Dates of the charging days that ``[starts_at, ends_at)`` lies in, oldest first."""
+    first = starts_at.astimezone(LONDON).date() - timedelta(days=1)
+    n_day = (ends_at.astimezone(LONDON).date() - first).days + 1
+    days = [first + timedelta(days=number) for number in range(n_day)]
+    return tuple(day for day in days if utc(day, NOON) < ends_at and utc(day + timedelta(days=1), NOON) > starts_at)
+
+
 def _between(starts_at: datetime, ends_at: datetime) -> TimeGrid:
     return TimeGrid(starts_at=starts_at, n_period=(ends_at - starts_at) // SETTLEMENT_PERIOD)
 

@@ -13,6 +13,16 @@ from dispatch.models import TargetSignal
 WINDOW_STEP = timedelta(minutes=30)
 LONGEST_WINDOW = timedelta(hours=24)
 LONGEST_REFERENCE = 80
+STATED = (
+    "node",
+    "starts_at",
+    "ends_at",
+    "direction",
+    "kind",
+    "target_kw",
+    "shortfall_gbp_per_kwh",
+    "issued_by",
+)
 
 
 class TargetRefused(FlexError):
@@ -35,6 +45,48 @@ def receive_target(
     """Store a request; the same reference with the same content again changes nothing, however late it is repeated.
 
     Raises:
+        UnknownNode, TargetRefused: as for ``check_target``.
+    """
+    asked = check_target(
+        reference=reference,
+        node_code=node_code,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        direction=direction,
+        kind=kind,
+        target_kw=target_kw,
+        shortfall_gbp_per_kwh=shortfall_gbp_per_kwh,
+        issued_by=issued_by,
+        received_at=received_at,
+    )
+    if asked.pk:
+        return asked
+    stated = {name: getattr(asked, name) for name in STATED}
+    with transaction.atomic():
+        signal, is_new = TargetSignal.objects.get_or_create(
+            reference=reference, defaults={**stated, "received_at": received_at}
+        )
+    if not is_new:
+        _refuse_other_content(signal, stated)
+    return signal
+
+
+def check_target(
+    *,
+    reference: str,
+    node_code: str,
+    starts_at: datetime,
+    ends_at: datetime,
+    direction: str,
+    kind: str,
+    target_kw: float,
+    shortfall_gbp_per_kwh: float,
+    issued_by: Organisation,
+    received_at: datetime,
+) -> TargetSignal:
+    """The request as it would be stored, without storing it; the stored one where it was received before.
+
+    Raises:
         UnknownNode: no node has this code.
         TargetRefused: no reference, or too long a one; a window in the past, empty, off the half-hour or over 24 h; a
             target or price that is negative or not finite; an unknown direction or kind; a node of another DNO; or a
@@ -49,7 +101,7 @@ def receive_target(
         raise TargetRefused(
             f"request {reference}: node {node_code} is not {issued_by.code}'s", field="node_code", value=node_code
         )
-    asked = {
+    stated = {
         "node": node,
         "starts_at": starts_at,
         "ends_at": ends_at,
@@ -60,15 +112,11 @@ def receive_target(
         "issued_by": issued_by,
     }
     known = TargetSignal.objects.filter(reference=reference).first()
-    if known is None:
-        _refuse_past(reference, starts_at, received_at)
-    with transaction.atomic():
-        signal, is_new = TargetSignal.objects.get_or_create(
-            reference=reference, defaults={**asked, "received_at": received_at}
-        )
-    if not is_new:
-        _refuse_other_content(signal, asked)
-    return signal
+    if known is not None:
+        _refuse_other_content(known, stated)
+        return known
+    _refuse_past(reference, starts_at, received_at)
+    return TargetSignal(reference=reference, received_at=received_at, **stated)
 
 
 def _refuse_reference(reference: str) -> None:
@@ -132,6 +180,9 @@ def _refuse_words(reference: str, direction: str, kind: str) -> None:
 
 
 def _refuse_other_content(signal: TargetSignal, asked: dict[str, object]) -> None:
+    if signal.issued_by_id != getattr(asked["issued_by"], "pk", None):
+        # What another operator asked for is not told.
+        raise TargetRefused(f"request {signal.reference}: the reference is taken", field="reference")
     for field, value in asked.items():
         if getattr(signal, field) != value:
             raise TargetRefused(

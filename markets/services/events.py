@@ -36,19 +36,10 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
     """Put a request under the product's newest version that was valid when it was received.
 
     Raises:
-        InvalidPrice: not a price in whole pence of 0 to 99,999,999.99 GBP/MWh.
-        UnknownProduct: no version of the product was valid then.
+        InvalidPrice, UnknownProduct, ShortfallTooCheap: as for ``product_for``.
         EventConflict: the request is under another product or price already.
-        ShortfallTooCheap: a kWh missed costs the plan less than the product takes off the payment for it.
     """
-    _refuse_bad_price(signal, price_gbp_per_mwh)
-    product = Product.objects.filter(code=product_code, valid_from__lte=signal.received_at).order_by("-version").first()
-    if product is None:
-        raise UnknownProduct(
-            f"no version of product {product_code!r} was valid at {signal.received_at.isoformat()}",
-            product=product_code,
-        )
-    _refuse_cheap_shortfall(signal, product, price_gbp_per_mwh)
+    product = product_for(signal=signal, product_code=product_code, price_gbp_per_mwh=price_gbp_per_mwh)
     with transaction.atomic():
         event, _ = FlexEvent.objects.get_or_create(
             signal=signal, defaults={"product": product, "price_gbp_per_mwh": price_gbp_per_mwh}
@@ -59,6 +50,25 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
             reference=signal.reference,
         )
     return event
+
+
+def product_for(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: Decimal) -> Product:
+    """The version of a product that a request at this price would be under; the request need not be stored.
+
+    Raises:
+        InvalidPrice: not a price in whole pence of 0 to 99,999,999.99 GBP/MWh.
+        UnknownProduct: no version of the product was valid when the request was received.
+        ShortfallTooCheap: a kWh missed costs the plan less than the product takes off the payment for it.
+    """
+    _refuse_bad_price(signal, price_gbp_per_mwh)
+    product = Product.objects.filter(code=product_code, valid_from__lte=signal.received_at).order_by("-version").first()
+    if product is None:
+        raise UnknownProduct(
+            f"no version of product {product_code!r} was valid at {signal.received_at.isoformat()}",
+            product=product_code,
+        )
+    _refuse_cheap_shortfall(signal, product, price_gbp_per_mwh)
+    return product
 
 
 def find_event(*, reference: str) -> FlexEvent:

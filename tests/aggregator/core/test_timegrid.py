@@ -12,6 +12,7 @@ from aggregator.core.timegrid import (
     NotOnGrid,
     SettlementPeriod,
     TimeGrid,
+    charging_dates,
     charging_day,
     settlement_day,
     settlement_period_at,
@@ -155,3 +156,34 @@ class TestSettlementPeriodNumbers:
         numbered = [settlement_period_at(start) for start in grid.starts()]
 
         assert numbered == [SettlementPeriod(day, number) for number in range(1, grid.n_period + 1)]
+
+
+class TestChargingDates:
+    @pytest.mark.parametrize(
+        ("starts", "hours", "days"),
+        [
+            ("2026-01-15T17:00Z", 2, [15]),
+            ("2026-01-16T02:00Z", 2, [15]),
+            ("2026-01-15T12:00Z", 24, [15]),
+            ("2026-01-15T11:30Z", 0.5, [14]),
+            ("2026-01-15T11:30Z", 1, [14, 15]),
+            ("2026-01-15T11:30Z", 24, [14, 15]),
+            ("2026-07-15T11:00Z", 0.5, [15]),  # noon by the summer's clock
+            ("2026-07-15T10:30Z", 0.5, [14]),
+            ("2026-03-29T10:30Z", 1, [28, 29]),  # the clock went forward that night
+            ("2026-10-25T11:30Z", 1, [24, 25]),  # and back
+        ],
+    )
+    def test_are_those_of_london_noons(self, starts, hours, days):
+        starts_at = datetime.fromisoformat(starts)
+        found = charging_dates(starts_at, starts_at + timedelta(hours=hours))
+        assert [day.day for day in found] == days
+
+    @given(minutes=st.integers(0, 800_000), half_hours=st.integers(1, 48))
+    def test_cover_the_window_and_nothing_else(self, minutes, half_hours):
+        starts_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+        ends_at = starts_at + half_hours * timedelta(minutes=30)
+        grids = [charging_day(day) for day in charging_dates(starts_at, ends_at)]
+        assert grids[0].starts_at <= starts_at < grids[0].ends_at
+        assert grids[-1].starts_at < ends_at <= grids[-1].ends_at
+        assert len(grids) <= 2

@@ -169,7 +169,8 @@ class TestReceiveTarget:
         receive()
         other = make_dno("other-dno")
         make_node("theirs", dno=other)
-        assert refused(node_code="theirs", issued_by=other).details["field"] == "node"
+        error = refused(node_code="theirs", issued_by=other)
+        assert (error.details, error.message) == ({"field": "reference"}, "request CALL-1: the reference is taken")
 
     def test_tells_requests_of_two_references_apart(self):
         assert receive().pk != receive(reference="CALL-2").pk
