@@ -1,6 +1,6 @@
 """Control acts as a person reads them before deciding: figures against thresholds, what, who, why, until when."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -14,6 +14,7 @@ KINDS = {
     "change_limits": "Change of limits",
     "release_statements": "Release of statements",
 }
+CHANGES = "changes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,29 @@ class FigureLine:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """One figure that an act changes, as it was when asked and as it would be; ``before`` is empty where it was not."""
+
+    where: str
+    name: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActPage:
-    """One act whole. ``payload`` is what was asked, ``outcome`` what came of it."""
+    """One act whole.
+
+    Attributes:
+        changes: before and after, where the act states them.
+        payload: the rest of what was asked; ``outcome`` is what came of it.
+        reference: of the request that a dispatch is for; empty for other kinds.
+    """
 
     line: ActLine
-    kind_key: str
     reason: str
     figures: tuple[FigureLine, ...]
+    changes: tuple[ChangeLine, ...]
     payload: tuple[Fact, ...]
     outcome: tuple[Fact, ...]
     reference: str
@@ -70,13 +87,24 @@ def act_page(act: ControlAct, *, now: datetime) -> ActPage:
     reference = act.payload.get("reference", "")
     return ActPage(
         line=_line(act, now),
-        kind_key=act.kind,
         reason=act.reason,
         figures=figures,
-        payload=plain_facts(act.payload),
+        changes=tuple(_changes(act.payload)),
+        payload=plain_facts({name: value for name, value in act.payload.items() if name != CHANGES}),
         outcome=plain_facts(act.outcome),
         reference=reference if act.kind == "request_dispatch" and isinstance(reference, str) else "",
     )
+
+
+def _changes(payload: Mapping[str, object]) -> Iterator[ChangeLine]:
+    """Figures of ``changes``: a list of objects that name a node, new figures, and under ``before`` the old ones."""
+    stated = payload.get(CHANGES)
+    for change in stated if isinstance(stated, list) else ():
+        before = {fact.name: fact.value for fact in plain_facts(change.get("before"))}
+        new = {name: value for name, value in change.items() if name not in ("before", "node")}
+        for fact in plain_facts(new):
+            if fact.value != before.get(fact.name, ""):
+                yield ChangeLine(str(change.get("node", "")), fact.name, before.get(fact.name, ""), fact.value)
 
 
 def _line(act: ControlAct, now: datetime) -> ActLine:
