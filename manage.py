@@ -13,6 +13,7 @@ NO_DATABASE = frozenset(
     {
         "check",  # with --database it needs one
         "collectstatic",
+        "demo_code",
         "diffsettings",
         "findstatic",
         "help",

@@ -78,7 +78,7 @@ def seed_demo(*, log_ins: Path, progress: Progress = lambda _step: None, seed: i
                 store(area, organisations)
     return SeededDemo(
         is_new=is_new,
-        n_log_in_set=seed_log_ins(organisations=organisations, path=log_ins),
+        n_log_in_set=seed_log_ins(organisations=organisations, path=log_ins, now=ALL_KNOWN_AT),
         n_node=len(area.nodes),
         n_evse=len(area.fleet),
         n_session=len(area.sessions),

@@ -12,9 +12,11 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
 from flex import serve_lock
+from markets.services.demo_file import people_part
 
 HOST = "127.0.0.1"
 THREADS = 8
+CODE = ".venv/bin/python manage.py demo_code NAME"
 
 
 def port_number(text: str) -> int:
@@ -52,7 +54,8 @@ class Command(BaseCommand):
         self.stdout.write(f"Headroom is served at http://{HOST}:{listener.getsockname()[1]}/ (Ctrl-C stops it)")
         log_ins = settings.VAR_DIR / "demo-logins.txt"
         if log_ins.is_file():
-            self.stdout.write(log_ins.read_text().rstrip())
+            self.stdout.write(people_part(log_ins.read_text()))
+            self.stdout.write(f"Each asks for a code too: `{CODE}` shows it. API clients: {log_ins}")
         sys.stdout.flush()
         # The process becomes gunicorn: same pid, same lock, none of the threads imported so far.
         os.chdir(settings.BASE_DIR)

@@ -1,6 +1,7 @@
 """`manage.py seed_demo`: the demo area, once."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -14,12 +15,16 @@ from markets.services.demo import STEPS, SeededDemo, seed_demo
 LOG_INS = "demo-logins.txt"
 
 
+def log_ins_path() -> Path:
+    return settings.VAR_DIR / LOG_INS
+
+
 class Command(BaseCommand):
     help = "Seed the fictional demo area (docs/demo.md); where it stands already, nothing changes."
 
     def handle(self, *_args: Any, **_options: Any) -> None:
         started = time.monotonic()
-        path = settings.VAR_DIR / LOG_INS
+        path = log_ins_path()
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         console = Console(stderr=True)
         with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:

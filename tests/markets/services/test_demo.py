@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from django.core.management import call_command
 from django.db import transaction
-from django.test import override_settings
 
 from aggregator.arrays.network import find_node, load_area
 from aggregator.arrays.prices import find_tariff, load_prices_gbp_per_kwh
@@ -37,7 +36,6 @@ from markets.services.demo import ALL_KNOWN_AT, STEPS, seed_demo
 
 AREA = demo_area()
 DAY = charging_day(CHARGING_DAY)
-FAST = override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def rolled_back(django_db_setup: None, django_db_blocker) -> Iterator[None]:
     """One transaction around the tests of this module: the seeding takes seconds, the tests only read."""
-    with django_db_blocker.unblock(), FAST, transaction.atomic():
+    with django_db_blocker.unblock(), transaction.atomic():
         yield
         transaction.set_rollback(True)
 
