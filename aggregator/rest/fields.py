@@ -15,12 +15,12 @@ from rest_framework import serializers
 
 INT64_MAX = 2**63 - 1
 PK_MAX = 10**15
-TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
+TIME = re.compile(r"2\d{3}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 TIME_PATTERN = (
-    r"^20[0-9]{2}-(0[1-9]|1[0-2])-([0-2][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]"
+    r"^2[0-9]{3}-(0[1-9]|1[0-2])-([0-2][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]"
     r"(:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-4]):[0-5][0-9])$"
 )
-DATE = re.compile(r"20\d\d-\d\d-\d\d", re.ASCII)
+DATE = re.compile(r"2\d{3}-\d\d-\d\d", re.ASCII)
 WHOLE = re.compile(r"-?\d{1,19}", re.ASCII)
 DECIMAL = re.compile(r"-?\d{1,300}(\.\d{1,300})?([eE][+-]?\d{1,3})?", re.ASCII)
 LONDON = ZoneInfo("Europe/London")
@@ -42,10 +42,10 @@ def _is_query(field: "serializers.Field[Any, Any, Any, Any]") -> bool:
 
 @extend_schema_field({"type": "string", "format": "date-time", "pattern": TIME_PATTERN})
 class OffsetDateTime(serializers.Field[Any, Any, Any, Any]):
-    """An instant: RFC 3339 with Z or an offset in, of the years 2000 to 2099; UTC with Z out."""
+    """An instant: RFC 3339 with Z or an offset in, of the years 2000 to 2999; UTC with Z out."""
 
     default_error_messages = {
-        "invalid": "Expected a time from 2000 to 2099 with Z or an offset, such as 2026-11-22T17:30:00Z."
+        "invalid": "Expected a time from 2000 to 2999 with Z or an offset, such as 2026-11-22T17:30:00Z."
     }
 
     def to_internal_value(self, data: Any) -> datetime:
@@ -60,11 +60,11 @@ class OffsetDateTime(serializers.Field[Any, Any, Any, Any]):
         return utc_text(value)
 
 
-@extend_schema_field({"type": "string", "format": "date", "pattern": r"^20[0-9]{2}-[0-9]{2}-[0-9]{2}$"})
+@extend_schema_field({"type": "string", "format": "date", "pattern": r"^2[0-9]{3}-[0-9]{2}-[0-9]{2}$"})
 class Day(serializers.Field[Any, Any, Any, Any]):
-    """A date, YYYY-MM-DD, of the years 2000 to 2099."""
+    """A date, YYYY-MM-DD, of the years 2000 to 2999."""
 
-    default_error_messages = {"invalid": "Expected a date from 2000 to 2099, such as 2026-11-22."}
+    default_error_messages = {"invalid": "Expected a date from 2000 to 2999, such as 2026-11-22."}
 
     def to_internal_value(self, data: Any) -> date:
         if not isinstance(data, str) or not DATE.fullmatch(data):
