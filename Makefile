@@ -48,6 +48,7 @@ check: $(VENV)/.development  ## lint, format, types, layers, migrations, setting
 	@$(PY) -W error manage.py makemigrations --check --dry-run
 	@$(PY) -W error manage.py check --fail-level WARNING
 	@$(PY) -m flex.docs_links
+	@$(PY) -m flex.roles_page --check
 
 stop:  ## end the site and the embedded PostgreSQL that `make run` and `make test` leave running
 	@if [ -e $(VENV)/.runtime ]; then $(MANAGE) stop; else echo "nothing to stop: nothing is installed in $(VENV)"; fi
