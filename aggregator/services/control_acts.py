@@ -74,6 +74,11 @@ def thresholds() -> Thresholds:
     )
 
 
+def would_exceed(*, kind: str, organisation: Organisation, figures: ActFigures, now: datetime) -> tuple[str, ...]:
+    """Thresholds an act would exceed if it were asked for now, with what was asked or done lately."""
+    return exceeded(together([figures, *_recent(organisation, kind, now)]), thresholds())
+
+
 def ask_control_act(
     *,
     kind: str,
@@ -119,7 +124,7 @@ def ask_control_act(
             subject=subject[:200],
             payload=dict(payload),
             figures=asdict(figures),
-            exceeded=list(exceeded(together([figures, *_recent(organisation, kind, now)]), thresholds())),
+            exceeded=list(would_exceed(kind=kind, organisation=organisation, figures=figures, now=now)),
             reason=said,
             state=ControlAct.State.PENDING,
             asked_by_id=asked_by_pk,

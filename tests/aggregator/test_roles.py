@@ -19,6 +19,7 @@ APPEND_ONLY = (
     "markets_settlementrun",
     "markets_statement",
     "markets_statementline",
+    "markets_statementrelease",
     "markets_instruction",
 )
 
