@@ -4,6 +4,7 @@ from django.urls import path
 
 from aggregator.site import converters  # noqa: F401 - registers <text:…>
 from dispatch.views.evses import Evse
+from dispatch.views.limits import ChangeLimit
 from dispatch.views.network import Network, Node
 from dispatch.views.runs import Run, Runs, RunSetpoints
 
@@ -11,6 +12,7 @@ app_name = "dispatch"
 urlpatterns = [
     path("network/", Network.as_view(), name="network"),
     path("network/<text:code>/", Node.as_view(), name="node"),
+    path("limits/<text:code>/", ChangeLimit.as_view(), name="change_limit"),
     path("fleet/<text:evse>/", Evse.as_view(), name="evse"),
     path("runs/", Runs.as_view(), name="runs"),
     path("runs/<int:run>/", Run.as_view(), name="run"),

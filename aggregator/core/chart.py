@@ -99,9 +99,10 @@ class Chart:
         clock_change: on a clock-change day the hour before and after it, with their zones.
         days: a label where each local date begins; the first at the left edge.
         zero_y: where 0 kW lies.
-        data: the same curves for ``headroom/chart.js``, as JSON will hold them: ``starts`` (n_period + 1) seconds since
-            1970 of the period boundaries, ``labels`` of them in local time, ``days`` where a local date begins, and
-            ``series`` with ``key``, ``label``, ``is_area`` and ``values`` (n_period) in ``unit``, None where none is.
+        data: the same for ``headroom/chart.js``, as JSON will hold it: ``starts`` (n_period + 1) seconds since 1970 of
+            the period boundaries and ``labels`` of them in local time; ``days`` where a local date begins,
+            ``clock_change`` beside one; ``ticks`` of the power axis, its ends too; ``series`` with ``key``, ``label``,
+            ``is_area`` and ``values`` (n_period) in ``unit``, None where there is none.
     """
 
     width: float
@@ -148,7 +149,7 @@ def draw_chart(grid: TimeGrid, series: tuple[Series, ...]) -> Chart:
         clock_change=clock_change,
         days=_day_ticks(grid, frame),
         zero_y=round(float(frame.y(np.zeros(1))[0]), 2),
-        data=_data(grid, series),
+        data=_data(grid, series, powers_kw),
     )
 
 
@@ -159,12 +160,16 @@ def boundary_labels(grid: TimeGrid) -> list[str]:
     return [f"{at:%H:%M %Z}" if is_change else f"{at:%H:%M}" for at in boundaries]
 
 
-def _data(grid: TimeGrid, series: tuple[Series, ...]) -> dict[str, object]:
+def _data(grid: TimeGrid, series: tuple[Series, ...], powers_kw: FloatArray) -> dict[str, object]:
     return {
         "unit": "kW",
+        "ticks": [round(power_kw, 6) for power_kw in powers_kw.tolist()],
         "starts": [round(at.timestamp()) for at in (*grid.starts(), grid.ends_at)],
         "labels": boundary_labels(grid),
         "days": [{"boundary": at, "label": _day_label(grid, at)} for at in _first_of_days(grid)],
+        "clock_change": [
+            {"boundary": at, "label": label, "anchor": anchor} for at, label, anchor in _clock_changes(grid)
+        ],
         "series": [
             {"key": curve.key, "label": curve.label, "is_area": curve.is_area, "values": _json_values(curve.power_kw)}
             for curve in series
@@ -237,18 +242,22 @@ def _hour_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:
 
 
 def _clock_change_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:
-    """Label the hour before and the hour after a clock change: ``01:00 BST`` and ``01:00 GMT``, in spring a gap."""
+    return tuple(XTick(_x_at(frame, at), label, anchor) for at, label, anchor in _clock_changes(grid))
+
+
+def _clock_changes(grid: TimeGrid) -> list[tuple[int, str, str]]:
+    """Boundary, label and anchor of the hour before and after a clock change: ``01:00 BST`` and ``01:00 GMT``."""
     starts = grid.starts()
-    ticks: list[XTick] = []
+    found: list[tuple[int, str, str]] = []
     for boundary in range(1, grid.n_period):
         before, after = starts[boundary - 1].astimezone(LONDON), starts[boundary].astimezone(LONDON)
         if before.utcoffset() == after.utcoffset():
             continue
         hour_before = (starts[boundary] - timedelta(hours=1)).astimezone(LONDON)
         back = round(60 / grid.period_minutes)
-        ticks.append(XTick(_x_at(frame, max(boundary - back, 0)), f"{hour_before:%H:%M %Z}", "end"))
-        ticks.append(XTick(_x_at(frame, boundary), f"{after:%H:%M %Z}", "start"))
-    return tuple(ticks)
+        found.append((max(boundary - back, 0), f"{hour_before:%H:%M %Z}", "end"))
+        found.append((boundary, f"{after:%H:%M %Z}", "start"))
+    return found
 
 
 def _day_ticks(grid: TimeGrid, frame: Frame) -> tuple[XTick, ...]:

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 
 from aggregator.core.display import Stamp, stamp
 from aggregator.models import Membership
 from aggregator.queries import n_acts_to_decide
-from aggregator.site.menu import Entry, entry, kinds_to_approve, menu_for
+from aggregator.services.control_acts import APPROVES
+from aggregator.site.menu import Entry, entry, menu_for
 from aggregator.viewer import Viewer
 
 THEME_COOKIE = "theme"
@@ -66,15 +67,11 @@ def _frame(viewer: Viewer, *, path: str, now: datetime) -> Frame:
 
 def _entries(viewer: Viewer, path: str) -> Iterator[Entry]:
     for item in menu_for(viewer.actions):
-        try:
-            url = reverse(item.url_name)
-        except NoReverseMatch:
-            continue
-        yield entry(item, url=url, path=path)
+        yield entry(item, url=reverse(item.url_name), path=path)
 
 
 def _n_to_approve(viewer: Viewer, now: datetime) -> int:
-    kinds = kinds_to_approve(viewer.actions)
+    kinds = [kind for kind, action in APPROVES.items() if viewer.may(action)]
     if not kinds:
         return 0
     return n_acts_to_decide(viewer.organisation, kinds=kinds, user_pk=viewer.user_pk, now=now)

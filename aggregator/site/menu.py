@@ -29,13 +29,6 @@ MENU = (
     MenuItem("API clients", "machines", Action.MANAGE_MACHINES),
 )
 
-# Which kind of control act an approval is of.
-APPROVES = {
-    Action.APPROVE_DISPATCH: "request_dispatch",
-    Action.APPROVE_LIMITS: "change_limits",
-    Action.APPROVE_RELEASE: "release_statements",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -57,8 +50,3 @@ def entry(item: MenuItem, *, url: str, path: str) -> Entry:
         return Entry(item.label, url, "page")
     is_below = url != "/" and path.startswith(url)
     return Entry(item.label, url, "true" if is_below else "")
-
-
-def kinds_to_approve(actions: frozenset[Action]) -> tuple[str, ...]:
-    """Kinds of control act a viewer may approve."""
-    return tuple(kind for action, kind in APPROVES.items() if action in actions)

@@ -158,7 +158,7 @@ def loading_cells(loading: Loading | None) -> LoadingCells:
     share = loading.share
     local = loading.peak_at.astimezone(LONDON)
     return LoadingCells(
-        percent=NO_VALUE if share is None else f"{number(share * 100, 0)} %",
+        percent=NO_VALUE if share is None else f"{number(share * 100)} %",
         bar=0.0 if share is None else round(min(share, BAR_TO) / BAR_TO * 100, 1),
         mark=100 / BAR_TO,
         word=loading.word,

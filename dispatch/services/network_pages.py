@@ -298,13 +298,12 @@ def _notices(network: _Network, code: str) -> list[str]:
 
 
 def _rating(rating: NodeRating, now: datetime) -> RatingLine:
-    in_force = rating.valid_from <= now and (rating.valid_to is None or rating.valid_to > now)
-    kva, factor, cyclic = (np.array([x]) for x in (rating.rating_kva, rating.power_factor, rating.cyclic_factor))
+    figures = {name: getattr(rating, name) for name in ("rating_kva", "power_factor", "cyclic_factor")}
     return RatingLine(
         starts_at=stamp(rating.valid_from),
         ends_at=None if rating.valid_to is None else stamp(rating.valid_to),
-        is_in_force=in_force,
-        rating_kw=number(float(rating_kw(kva, factor, cyclic)[0])),
+        is_in_force=rating.valid_from <= now and (rating.valid_to is None or rating.valid_to > now),
+        rating_kw=number(rating_in_kw(figures)),
         rating_kva=number(rating.rating_kva),
         power_factor=number(rating.power_factor, 2),
         cyclic_factor=number(rating.cyclic_factor, 2),
@@ -312,6 +311,15 @@ def _rating(rating: NodeRating, now: datetime) -> RatingLine:
         ramp_kw=number(rating.ramp_kw),
         source=rating.source,
     )
+
+
+def rating_in_kw(figures: Mapping[str, object]) -> float | None:
+    """What a rating's kVA and factors come to in kW; None where one is missing."""
+    stated = [figures.get(name) for name in ("rating_kva", "power_factor", "cyclic_factor")]
+    kva, factor, cyclic = (np.array([value]) if isinstance(value, int | float) else None for value in stated)
+    if kva is None or factor is None or cyclic is None:
+        return None
+    return float(rating_kw(kva, factor, cyclic)[0])
 
 
 def _request(signal: TargetSignal) -> RequestLine:

@@ -45,7 +45,9 @@ def trial(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture(scope="package")
 def people(trial: Trial) -> dict[str, Person]:
-    return {name: Person(name, password) for name, password in trial.passwords.items()}
+    return {
+        name: Person(name, password, secret=trial.secrets.get(name, "")) for name, password in trial.passwords.items()
+    }
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Chromium as an operator's browser: nothing from elsewhere, no error left unsaid, and people who log in by the pages."""
+"""Chromium as an operator's browser: nothing from elsewhere, no error left unsaid, people logged in by the pages."""
 
 import time
 from base64 import b32decode
@@ -32,7 +32,10 @@ ELSEWHERE = "America/New_York"
 CONTROLS = """
 () => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
   .filter((element) => element.type !== "hidden" && !element.disabled && element.checkVisibility())
-  .map((element, at) => { element.dataset.control = at; return (element.textContent || element.name).trim().slice(0, 40); })
+  .map((element, at) => {
+    element.dataset.control = at;
+    return (element.textContent || element.name || element.className).trim().slice(0, 40);
+  })
 """
 FOCUSED = "() => document.activeElement?.dataset.control ?? null"
 
@@ -166,14 +169,14 @@ def log_in(visit: Visit, person: Person) -> None:
     page.get_by_label("User name").fill(person.name)
     page.get_by_label("Password").fill(person.password)
     page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/login/**")
+    page.locator("#id_code").wait_for()
     if page.get_by_role("heading", name="Set up an authenticator").count():
         person.secret = "".join(page.locator(".secret code").all_text_contents())
-        page.get_by_label("Code").fill(person.code())
+        page.locator("#id_code").fill(person.code())
         page.get_by_role("button", name="Confirm").click()
         page.get_by_role("link", name="I have kept them").click()
     else:
-        page.get_by_label("Code").fill(person.code())
+        page.locator("#id_code").fill(person.code())
         page.get_by_role("button", name="Log in").click()
     page.get_by_role("button", name="Log out").wait_for()
     person.state = visit.context.storage_state()

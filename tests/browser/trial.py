@@ -19,6 +19,7 @@ import psycopg
 from psycopg import sql
 
 from flex import postgres
+from markets.services.demo_file import read_demo_file
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEMO = (("manage.py", "prepare_database"), ("manage.py", "seed_demo"), ("manage.py", "run_cycle", "--demo"))
@@ -32,11 +33,13 @@ class Trial:
 
     Attributes:
         origin: ``http://127.0.0.1:port``.
-        passwords: by user name; the second factor is set up at the first log-in.
+        passwords: by user name.
+        secrets: of the authenticators of the demo's people; the others set theirs up at the first log-in.
     """
 
     origin: str
     passwords: dict[str, str]
+    secrets: dict[str, str]
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def trial_site(folder: Path, *, with_more: bool = True) -> Iterator[Trial]:
         for step in (*DEMO, MORE) if with_more else DEMO:
             _run(step, environment)
         with _served(environment) as origin:
-            yield Trial(origin, _passwords(folder))
+            yield Trial(origin, _passwords(folder), _secrets(folder))
     finally:
         _drop(owner, scratch)
 
@@ -80,7 +83,13 @@ def _environment(folder: Path, database_url: str) -> dict[str, str]:
 
 def _run(step: tuple[str, ...], environment: dict[str, str]) -> None:
     done = subprocess.run(
-        [sys.executable, *step], cwd=PROJECT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        [sys.executable, *step],
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,  # what it said is told below
     )
     if done.returncode:
         raise RuntimeError(f"{' '.join(step)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -117,6 +126,11 @@ def _passwords(folder: Path) -> dict[str, str]:
     demo = {match["name"]: match["password"] for match in PERSON.finditer((folder / "demo-logins.txt").read_text())}
     more = folder / "more-logins.json"
     return demo | (json.loads(more.read_text()) if more.is_file() else {})
+
+
+def _secrets(folder: Path) -> dict[str, str]:
+    people = read_demo_file(folder / "demo-logins.txt").people
+    return {name: person.secret for name, person in people.items()}
 
 
 def _drop(owner_url: str, database: str) -> None:

@@ -4,7 +4,7 @@
 
 (() => {
   const HEIGHT = 340;
-  const LABEL_PX = 58;
+  const LABEL_PX = 50;
   const FONT = "13px Inter, 'Noto Sans', system-ui, sans-serif";
   const charts = new Map();
 
@@ -26,12 +26,31 @@
     };
   };
 
-  // Whole local hours, as many as fit; where the clocks change every label carries its zone.
+  // Whole local hours, as many as fit.
   const hourSplits = (data) => (u) => {
-    const room = Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / (LABEL_PX + 6 * (data.labels[0].length - 5))));
+    const room = Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / LABEL_PX));
     const hours = data.labels.flatMap((label, at) => (label.slice(3, 5) === "00" ? [at] : []));
     const every = [1, 2, 3, 4, 6, 12].find((n) => hours.length / n <= room) ?? 24;
     return hours.filter((at) => parseInt(data.labels[at].slice(0, 2), 10) % every === 0).map((at) => data.starts[at]);
+  };
+
+  // Below the hours: the hour before and after a clock change, told apart by their zones.
+  const drawClockChange = (data, colour) => (u) => {
+    const { ctx, bbox } = u;
+    ctx.save();
+    ctx.font = `${13 * devicePixelRatio}px Inter, 'Noto Sans', system-ui, sans-serif`;
+    ctx.fillStyle = ctx.strokeStyle = colour;
+    for (const { boundary, label, anchor } of data.clock_change) {
+      const x = u.valToPos(data.starts[boundary], "x", true);
+      const bottom = bbox.top + bbox.height;
+      ctx.beginPath();
+      ctx.moveTo(x, bottom);
+      ctx.lineTo(x, bottom + 36 * devicePixelRatio);
+      ctx.stroke();
+      ctx.textAlign = anchor === "end" ? "right" : "left";
+      ctx.fillText(label, x + (anchor === "end" ? -4 : 4) * devicePixelRatio, bottom + 42 * devicePixelRatio);
+    }
+    ctx.restore();
   };
 
   const drawDays = (data, colour) => (u) => {
@@ -70,27 +89,29 @@
     const text = getComputedStyle(figure.querySelector(".axis text")).fill;
     const grid = getComputedStyle(figure.querySelector(".grid path")).stroke;
     const shared = { stroke: text, font: FONT, ticks: { stroke: grid, width: 1 } };
-    const labels = new Map(data.starts.map((start, at) => [start, data.labels[at]]));
+    const labels = new Map(data.starts.map((start, at) => [start, data.labels[at].slice(0, 5)]));
     return [
-      { ...shared, grid: { show: false }, splits: hourSplits(data), values: (u, splits) => splits.map((at) => labels.get(at)) },
-      { ...shared, grid: { stroke: grid, width: 1 }, size: 64, label: data.unit, labelFont: FONT, labelSize: 20 },
+      { ...shared, grid: { show: false }, splits: hourSplits(data), size: data.clock_change.length ? 52 : 34, values: (u, splits) => splits.map((at) => labels.get(at)) },
+      { ...shared, grid: { stroke: grid, width: 1 }, splits: () => data.ticks, size: 64, label: data.unit, labelFont: FONT, labelSize: 20 },
     ];
   };
+
+  const lineOf = (figure) => getComputedStyle(figure.querySelector(".day path")).stroke;
 
   const options = (figure, data, width) => ({
     width,
     height: HEIGHT,
-    padding: [22, 16, 0, 0],
+    padding: [22, 30, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: false, y: false, setScale: false }, y: false, points: { show: false } },
     scales: {
       x: { time: false },
-      y: { range: (u, low, high) => uPlot.rangeNum(Math.min(low, 0), Math.max(high, 1), 0.05, true) },
+      y: { range: [data.ticks[0], data.ticks.at(-1)] },
     },
     axes: axes(figure, data),
     series: [{}, ...data.series.map((curve) => seriesOf(figure, curve))],
     hooks: {
-      drawAxes: [drawDays(data, getComputedStyle(figure.querySelector(".day path")).stroke)],
+      drawAxes: [drawDays(data, lineOf(figure)), drawClockChange(data, lineOf(figure))],
       setCursor: [readOut(figure, data)],
     },
   });

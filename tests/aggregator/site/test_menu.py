@@ -1,5 +1,5 @@
-from aggregator.core.permissions import Action, Role, role_actions
-from aggregator.site.menu import MENU, entry, kinds_to_approve, menu_for
+from aggregator.core.permissions import Role, role_actions
+from aggregator.site.menu import MENU, entry, menu_for
 
 
 def labels(role: Role, kind: str) -> list[str]:
@@ -8,10 +8,10 @@ def labels(role: Role, kind: str) -> list[str]:
 
 class TestMenuFor:
     def test_shows_a_market_operator_neither_network_nor_fleet(self):
-        assert labels(Role.MARKET_OPERATOR, "market_operator") == ["Overview", "Control acts", "Statements", "Log"]
+        assert labels(Role.MARKET_OPERATOR, "market_operator") == ["Overview", "Control acts", "Statements", "Findings", "Log"]
 
     def test_shows_a_dsrsp_its_fleet_and_no_network(self):
-        assert labels(Role.OPERATOR, "dsrsp") == ["Overview", "Fleet", "Runs", "Statements", "Log"]
+        assert labels(Role.OPERATOR, "dsrsp") == ["Overview", "Fleet", "Runs", "Statements", "Findings", "Log"]
 
     def test_shows_nothing_to_who_may_do_nothing(self):
         assert menu_for(frozenset()) == ()
@@ -27,8 +27,3 @@ class TestEntry:
 
     def test_of_the_first_page_has_no_pages_below(self):
         assert entry(MENU[0], url="/", path="/network/").current == ""
-
-
-class TestKindsToApprove:
-    def test_are_those_of_the_actions(self):
-        assert kinds_to_approve(frozenset({Action.APPROVE_LIMITS, Action.SEE_LOG})) == ("change_limits",)

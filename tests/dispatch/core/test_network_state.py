@@ -147,12 +147,12 @@ class TestLoadingCells:
     def test_give_local_time_with_its_zone_and_utc_beside(self):
         cells = loading_cells(loading_of(day(40.0, {28: 45.0}, grid=AUTUMN)))
 
-        assert (cells.percent, cells.peak_at, cells.peak_at_utc) == ("85 %", "Sun 01:00 GMT", "2026-10-25 01:00Z")
+        assert (cells.percent, cells.peak_at, cells.peak_at_utc) == ("85.0 %", "Sun 01:00 GMT", "2026-10-25 01:00Z")
 
     def test_keep_the_bar_within_its_length(self):
         cells = loading_cells(loading_of(day(1_000.0, {})))
 
-        assert (cells.bar, cells.mark, cells.percent, cells.headroom_kw) == (100.0, 80.0, "1,000 %", "-900.0")
+        assert (cells.bar, cells.mark, cells.percent, cells.headroom_kw) == (100.0, 80.0, "1,000.0 %", "-900.0")
 
     def test_say_what_is_left_out(self):
         assert loading_cells(loading_of(day(40.0, None))).note == "without EVs"
