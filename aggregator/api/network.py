@@ -7,13 +7,20 @@ from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
 
+from aggregator.core.limit_change import HIGHEST_RATING_KVA, LimitChange
 from aggregator.core.permissions import Action
 from aggregator.models import EVSE, NetworkNode, NodeRating
 from aggregator.queries import evses_seen_by, nodes_seen_by, ratings_seen_by
-from aggregator.rest.fields import Choice, Code, OffsetDateTime, PublicId
-from aggregator.rest.serializers import Row
+from aggregator.rest.fields import Choice, Code, Number, OffsetDateTime, PublicId, Text
+from aggregator.rest.idempotency import idempotent
+from aggregator.rest.rows import ControlActRow
+from aggregator.rest.serializers import Row, StrictSerializer
 from aggregator.rest.views import DetailView, ListQuery, ListView
+from aggregator.services.control_acts import LONGEST_REASON, SHORTEST_REASON
+from aggregator.services.limits import ask_change_limits
 
 
 class NodeRow(Row):
@@ -77,6 +84,20 @@ class NodeEvseRow(Row):
     rated_kw = serializers.FloatField(help_text="import positive")
 
 
+class NewRating(StrictSerializer):
+    """What a node may carry from now, or from a later time."""
+
+    example = {"rating_kva": 150.0, "reason": "fuse replaced by a smaller one"}
+
+    rating_kva = Number(min_value=0.001, max_value=HIGHEST_RATING_KVA)
+    power_factor = Number(min_value=0.01, max_value=1, required=False)
+    cyclic_factor = Number(min_value=0.01, max_value=2, required=False)
+    diversity = Number(min_value=0.01, max_value=1, required=False)
+    ramp_kw = Number(min_value=0, max_value=HIGHEST_RATING_KVA, required=False)
+    valid_from = OffsetDateTime(required=False, help_text="left out, from when it is agreed to; never in the past")
+    reason = Text(min_length=SHORTEST_REASON, max_length=LONGEST_REASON)
+
+
 class NodeQuery(ListQuery):
     kind = Choice(choices=NetworkNode.Kind.values, required=False)
     parent = Code(required=False, help_text="code of the node above")  # type: ignore[assignment]
@@ -109,13 +130,30 @@ class NodeDetail(DetailView):
 class NodeRatings(ListView):
     """What a node may carry, newest first."""
 
-    actions = {"GET": Action.SEE_NETWORK}
+    actions = {"GET": Action.SEE_NETWORK, "POST": Action.CHANGE_LIMITS}
     row = RatingRow
+    bodies = {"POST": NewRating}
+    answers = {"POST": (202, ControlActRow)}
+    confirmed = frozenset({"POST"})
     orders = {"newest": ("-valid_from", "-pk"), "oldest": ("valid_from", "pk")}
 
     def seen(self, asked: dict[str, Any]) -> QuerySet[NodeRating]:
         node = get_object_or_404(nodes_seen_by(self.viewer.organisation), code=self.kwargs["code"])
         return ratings_seen_by(self.viewer.organisation).filter(node=node)
+
+    @idempotent
+    def post(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Ask for another rating of a node; it takes effect once a second person agrees."""
+        asked = self.body()
+        node = get_object_or_404(nodes_seen_by(self.viewer.organisation), code=self.kwargs["code"])
+        act = ask_change_limits(
+            organisation=self.viewer.organisation,
+            reason=asked.pop("reason"),
+            changes=[LimitChange(node=node.code, **asked)],
+            asked_by_pk=self.viewer.user_pk,
+            now=timezone.now(),
+        )
+        return Response(ControlActRow.show(act), status=202)
 
 
 class NodeEvses(ListView):

@@ -15,6 +15,7 @@ from aggregator.models import ControlAct, Event, Finding, Job
 from aggregator.queries import control_acts_seen_by, events_seen_by, findings_seen_by, jobs_seen_by
 from aggregator.rest.fields import Choice, Code, Facts, OffsetDateTime, PublicId, Text
 from aggregator.rest.idempotency import idempotent
+from aggregator.rest.rows import ControlActRow
 from aggregator.rest.serializers import Row, StrictSerializer
 from aggregator.rest.views import ApiView, DetailView, ListQuery, ListView
 from aggregator.services.control_acts import APPROVES, approve_control_act, refuse_control_act
@@ -184,44 +185,6 @@ class EventDetail(DetailView):
 
     def find(self, *, to_change: bool = False) -> Event:
         return get_object_or_404(events_seen_by(self.viewer.organisation), pk=self.pk())
-
-
-class ControlActRow(Row):
-    """Something asked for that moves power, limits or money, and who agreed to it."""
-
-    example = {
-        "id": "act_1",
-        "kind": "change_limits",
-        "organisation": "dno",
-        "subject": "node NR-0001-F1",
-        "state": "pending",
-        "reason": "fuse replaced",
-        "figures": {"n_limits": 1},
-        "exceeded": ["n_limits"],
-        "payload": {"node": "NR-0001-F1", "rating_kva": 150.0},
-        "asked_as": "person:amber.operator",
-        "asked_at": "2026-11-22T17:00:00Z",
-        "expires_at": "2026-11-22T18:00:00Z",
-        "decided_by": None,
-        "decided_at": None,
-        "outcome": {},
-    }
-
-    id = PublicId("act", source="pk")
-    kind = serializers.CharField()
-    organisation = serializers.CharField(source="organisation.code")
-    subject = serializers.CharField()
-    state = serializers.ChoiceField(choices=ControlAct.State.choices)
-    reason = serializers.CharField()
-    figures = Facts()
-    exceeded = serializers.ListField(child=serializers.CharField(), help_text="thresholds it goes over")
-    payload = Facts()
-    asked_as = serializers.CharField()
-    asked_at = OffsetDateTime()
-    expires_at = OffsetDateTime()
-    decided_by = serializers.CharField(source="decided_by.username", allow_null=True, default=None)
-    decided_at = OffsetDateTime(allow_null=True)
-    outcome = Facts()
 
 
 class ControlActQuery(ListQuery):

@@ -210,8 +210,9 @@ class Operation(AutoSchema):
         mapped = super()._map_serializer_field
         schema: dict[str, Any] = mapped(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
         if isinstance(field, serializers.ListSerializer) and schema.get("type") == "array":
-            fewest = field.min_length or (0 if field.allow_empty else 1)
-            bounds = {"minItems": fewest or None, "maxItems": field.max_length}
+            rows: Any = field
+            fewest = rows.min_length or (0 if rows.allow_empty else 1)
+            bounds = {"minItems": fewest or None, "maxItems": rows.max_length}
             schema |= {name: bound for name, bound in bounds.items() if bound is not None}
         return schema
 

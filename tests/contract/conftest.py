@@ -7,5 +7,5 @@ from django.core.cache import cache
 @pytest.fixture(autouse=True)
 def api(settings, tmp_path) -> None:
     settings.STATIC_ROOT = tmp_path
-    settings.API_LIMITS = dict.fromkeys(settings.API_LIMITS, (10 ** 9, 60))
+    settings.API_LIMITS = dict.fromkeys(settings.API_LIMITS, (10**9, 60))
     cache.clear()

@@ -47,7 +47,9 @@ class TestWithoutCredentials:
         assert_closed(client.generic(method, path))
         assert_closed(client.generic(method, f"{path}?nonsense=%00&limit=x&limit=y", headers=NONSENSE))
         assert_closed(
-            client.generic(method, path, data=b'{"\xff', content_type="text/nonsense; charset=nonsense", headers=NONSENSE)
+            client.generic(
+                method, path, data=b'{"\xff', content_type="text/nonsense; charset=nonsense", headers=NONSENSE
+            )
         )
         assert_closed(client.generic(method, path, data=b"{", content_type="multipart/form-data", headers=NONSENSE))
 
