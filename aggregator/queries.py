@@ -121,8 +121,8 @@ def evses_seen_by(organisation: Organisation, *, at: datetime) -> QuerySet[EVSE]
 
 
 def identities_seen_by(organisation: Organisation, *, at: datetime) -> QuerySet[EvseIdentity]:
-    """Who an EVSE is: for the DSRSP it is enrolled with at ``at`` or later, and for nobody else."""
-    own = _enrolments_from(organisation, at).filter(evse=OuterRef("evse"))
+    """Who an EVSE is: for the DSRSP it is enrolled with at ``at``, and for no former or coming one."""
+    own = _enrolments_from(organisation, at).filter(evse=OuterRef("evse"), starts_at__lte=at)
     return EvseIdentity.objects.across_tenants().filter(Exists(own)).select_related("csms")
 
 
