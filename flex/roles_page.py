@@ -30,8 +30,8 @@ KIND_SAID = {
 INTRODUCTION = """\
 # Roles and scopes
 
-Made from `aggregator/core/permissions.py` by `python -m flex.roles_page`; `make check` compares. The walls, the menu and
-the API go by the same table.
+Made from `aggregator/core/permissions.py` by `python -m flex.roles_page`; `make check` compares. The walls, the menu
+and the API go by the same table.
 
 A person acts for an organisation in one role; with several organisations they choose for which. A role never reaches
 beyond what its organisation's kind may do, and every read ends at the organisation's own rows
