@@ -32,6 +32,8 @@ class ViewerAuthentication(BaseAuthentication):
 
 def _enforce_csrf(request: HttpRequest) -> None:
     """Refuse a session's unsafe request without the token in its header: the body is not looked at yet."""
+    if getattr(request, "_dont_enforce_csrf_checks", False):  # as Django's own check: a test client says so
+        return
     if settings.CSRF_HEADER_NAME not in request.META:
         raise Refused(403, "csrf_failed", "A session's request carries its CSRF token in the header X-CSRFToken.")
     check = CSRFCheck(lambda _request: None)  # type: ignore[arg-type]

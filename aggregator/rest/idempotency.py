@@ -105,7 +105,7 @@ def _work(view: "ApiView", handler: Handler, request: Request, *args: Any, **kwa
     except Exception as error:  # noqa: BLE001 - a bug is raised again by the view's own handler
         return view.handle_exception(error)
     if isinstance(response, Response):
-        headers = dict(response.headers)
+        headers = {name: value for name, value in response.headers.items() if name != "Content-Type"}
         content = JSONRenderer().render(response.data)
         response = HttpResponse(content, status=response.status_code, content_type="application/json", headers=headers)
     return response
