@@ -11,12 +11,13 @@ from django.views.decorators.cache import never_cache
 from aggregator.core.permissions import Action
 from aggregator.models import as_platform
 from aggregator.site.views import PUBLIC, PageView
+from markets.services.control_tiles import control_tiles
 from markets.services.health import SystemHealth, system_health
 from markets.services.overview import describe_cycle
 
 
 class Overview(PageView):
-    """The last cycle, or the one named by ``?cycle=``, at the node named by ``?node=``."""
+    """The last cycle, or the one named by ``?cycle=``, at the node named by ``?node=``; and what is under control now."""
 
     action = Action.SEE_OVERVIEW
 
@@ -29,7 +30,19 @@ class Overview(PageView):
         )
         if page is None and asked:
             raise Http404("There is no such cycle, or it is not yours to see.")
-        return self.page("markets/overview.html", {"page": page, "asked_cycle": asked})
+        control = control_tiles(
+            organisation=self.viewer.organisation,
+            with_acts=self.viewer.may(Action.SEE_CONTROL_ACTS),
+            now=timezone.now(),
+        )
+        context = {
+            "page": page,
+            "asked_cycle": asked,
+            "control": control,
+            "may_see_network": self.viewer.may(Action.SEE_NETWORK),
+            "may_see_runs": self.viewer.may(Action.SEE_RUNS),
+        }
+        return self.page("markets/overview.html", context)
 
 
 def _cycle_pk(asked: str) -> int:

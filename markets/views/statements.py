@@ -1,16 +1,25 @@
 """Statements: the list, one with its half-hours and changes, and the settlement it belongs to."""
 
 from datetime import timedelta
+from typing import Any
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
 
+from aggregator.core.errors import FlexError
 from aggregator.core.permissions import Action
-from aggregator.models import Organisation
-from aggregator.queries import organisations_seen_by
+from aggregator.models import ControlAct, Organisation
+from aggregator.queries import control_acts_seen_by, organisations_seen_by
+from aggregator.services.control_acts import LONGEST_REASON, SHORTEST_REASON, thresholds, would_exceed
+from aggregator.site.confirm import ConfirmedMixin
 from aggregator.site.filters import choice_filter, day_filter, local_day, text_filter
 from aggregator.site.paging import page_of
 from aggregator.site.views import PageView
 from markets.queries import SEES_EVERY_STATEMENT
+from markets.services.releases import KIND as RELEASE
+from markets.services.releases import ReleaseRefused, ask_release_statements, plan_release
 from markets.services.statement_pages import (
     SettlementPage,
     StatementFilter,
@@ -87,5 +96,79 @@ class Settlement(PageView):
         context = {
             "settlement": settlement_or_404(self, settlement),
             "sees_all": self.viewer.organisation.kind in SEES_EVERY_STATEMENT,
+            "may_release": self.viewer.may(Action.RELEASE_STATEMENTS),
+            "waiting": self._waiting(settlement),
         }
         return self.page("markets/settlement.html", context)
+
+    def _waiting(self, settlement: int) -> list[int]:
+        """Acts that ask to release this settlement and wait."""
+        if not self.viewer.may(Action.SEE_CONTROL_ACTS):
+            return []
+        return waiting_releases(self, settlement)
+
+
+class ReleaseSettlement(ConfirmedMixin):
+    """What a release would make final; with a POST and a reason it is asked for. Asks for a fresh proof first."""
+
+    action = Action.RELEASE_STATEMENTS
+
+    def get(self, request: HttpRequest, settlement: int) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        return self._check(settlement)
+
+    def post(self, request: HttpRequest, settlement: int) -> HttpResponse:
+        settlement_or_404(self, settlement)
+        waiting = waiting_releases(self, settlement)
+        if waiting:
+            return redirect("aggregator:control_act", control_act=waiting[0])
+        reason = request.POST.get("reason", "")
+        try:
+            act = ask_release_statements(
+                organisation=self.viewer.organisation,
+                settlement_pk=settlement,
+                reason=reason,
+                asked_by_pk=self.viewer.user_pk,
+                now=timezone.now(),
+            )
+        except FlexError as error:
+            return self._check(settlement, reason=reason, error=error.message)
+        if act.state == ControlAct.State.DONE:
+            messages.info(request, "The statements are released.")
+            return redirect("markets:settlement", settlement=settlement)
+        messages.info(request, "It waits for a second person; nothing is final before.")
+        return redirect("aggregator:control_act", control_act=act.pk)
+
+    def _check(self, settlement: int, *, reason: str = "", error: str = "") -> HttpResponse:
+        context = {
+            "settlement": settlement_or_404(self, settlement),
+            "reason": reason,
+            "error": error,
+            "shortest_reason": SHORTEST_REASON,
+            "longest_reason": LONGEST_REASON,
+            **self._plan(settlement),
+        }
+        return self.page("markets/release.html", context, status=409 if error else 200)
+
+    def _plan(self, settlement: int) -> dict[str, Any]:
+        try:
+            plan = plan_release(organisation=self.viewer.organisation, settlement_pk=settlement)
+        except ReleaseRefused as error:
+            return {"refused": error.message}
+        exceeded = would_exceed(
+            kind=RELEASE, organisation=self.viewer.organisation, figures=plan.figures, now=timezone.now()
+        )
+        return {
+            "n_statement": plan.figures.n_statements,
+            "payment_gbp": plan.payment_gbp,
+            "threshold": thresholds().n_statements,
+            "needs_second_person": bool(exceeded),
+        }
+
+
+def waiting_releases(view: PageView, settlement: int) -> list[int]:
+    """Numbers of the viewer's organisation's acts that ask to release a settlement and wait."""
+    organisation = view.viewer.organisation
+    acts = control_acts_seen_by(organisation).filter(
+        kind=RELEASE, state=ControlAct.State.PENDING, expires_at__gt=timezone.now(), payload__settlement=settlement
+    )
+    return list(acts.values_list("pk", flat=True))
