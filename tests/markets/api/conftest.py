@@ -1,10 +1,11 @@
 """The API needs no static files."""
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.test import Client
 
-from tests.machines import as_machine
+from tests.machines import as_machine, with_csrf
 from tests.people import log_in
 from tests.walls.world import World, make_world
 
@@ -29,7 +30,11 @@ def client_of(world):
 
 @pytest.fixture
 def person_of(world):
-    """A person of the world, logged in and just confirmed."""
-    from django.contrib.auth.models import User
+    """A person of the world, logged in and just confirmed, whose requests carry the CSRF token."""
 
-    return lambda name: log_in(Client(), User.objects.get(username=name))
+    def client(name: str) -> Client:
+        found = log_in(Client(), User.objects.get(username=name))
+        found.defaults["HTTP_X_CSRFTOKEN"] = with_csrf(found)["X-CSRFToken"]
+        return found
+
+    return client
