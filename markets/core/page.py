@@ -26,6 +26,7 @@ class CycleView:
 
     Attributes:
         subject: what chart and table are of.
+        node_code: the same, where it is a network node.
         notices: sentences on what is not shown, and why.
         choices: nodes to choose from; empty where the reader has no view of the network.
         panel: None until there is a plan.
@@ -36,6 +37,7 @@ class CycleView:
     notices: tuple[str, ...] = ()
     choices: tuple[NodeGroup, ...] = ()
     panel: DayPanel | None = None
+    node_code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +87,4 @@ class CyclePage:
     statements: tuple[StatementLine, ...]
     findings: tuple[FindingCount, ...]
     last_done_pk: int | None
+    run_pk: int | None

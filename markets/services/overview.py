@@ -52,6 +52,7 @@ def _describe(organisation: Organisation, cycle_pk: int | None, node_code: str) 
         statements=tuple(_statement(row) for row in rows),
         findings=tuple(_findings(cycle, organisation, is_fleet=is_fleet)),
         last_done_pk=None if cycle.state == CycleRun.State.DONE else done.first(),
+        run_pk=cycle.run_id,
     )
 
 

@@ -1,6 +1,6 @@
 """A cycle as the network's side sees it: limits and totals by node, no EVSE and no handful of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +58,11 @@ def network_view(*, cycle: CycleRun, organisation: Organisation, node_code: str)
     powers = _powers(cycle, cycle.run, chosen, are_ev_figures_shown=chosen in shown)
     return CycleView(
         tile_groups=tiles,
-        subject=_label(tree, chosen),
+        subject=_label(tree, chosen, shown),
         notices=tuple(notices),
-        choices=_choices(tree, chosen),
+        choices=_choices(tree, chosen, shown),
         panel=day_panel(powers),
+        node_code=chosen,
     )
 
 
@@ -114,19 +115,20 @@ def _array(values: Sequence[float]) -> FloatArray:
     return np.array(values, dtype=np.float64)
 
 
-def _label(tree: Tree, code: str) -> str:
+def _label(tree: Tree, code: str, shown: Collection[str]) -> str:
+    """A node by kind, code and name, with its EVSEs unless they are a handful, or would tell a handful."""
     node = next(node for node in tree.facts.values() if node.code == code)
     name = f" {node.name}" if node.name and node.name != code else ""
-    counted = f", {tree.n_evse[code]} EVSEs" if code in tree.n_evse else ""
+    counted = f", {tree.n_evse[code]} EVSEs" if code in tree.n_evse and code in shown else ""
     return f"{node.get_kind_display()} {code}{name}{counted}"
 
 
-def _choices(tree: Tree, chosen: str) -> tuple[NodeGroup, ...]:
+def _choices(tree: Tree, chosen: str, shown: Collection[str]) -> tuple[NodeGroup, ...]:
     by_code = {node.code: node for node in tree.facts.values()}
     groups: dict[str, list[NodeOption]] = {}
     for code in tree.codes:
         substation = _substation(by_code[code], tree.facts)
-        groups.setdefault(substation, []).append(NodeOption(code, _label(tree, code), code == chosen))
+        groups.setdefault(substation, []).append(NodeOption(code, _label(tree, code, shown), code == chosen))
     return tuple(NodeGroup(name, tuple(options)) for name, options in sorted(groups.items()))
 
 

@@ -17,7 +17,7 @@ from markets.services.overview import describe_cycle
 
 
 class Overview(PageView):
-    """The last cycle, or the one named by ``?cycle=``, at the node named by ``?node=``; and what is under control now."""
+    """The last cycle, or the one named by ``?cycle=``, at the node named by ``?node=``, and what is under control."""
 
     action = Action.SEE_OVERVIEW
 

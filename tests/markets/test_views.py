@@ -1,16 +1,39 @@
 import json
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import pytest
 from django.db import OperationalError, connection
 
+from aggregator.models import ControlAct
 from dispatch.models import RunNode, Setpoint
 from markets.models import CycleNode, CycleRun
 from tests.factories import make_dno, make_evse
 from tests.markets.builders import SUMMARY, Cycle, make_cycle, make_person
 from tests.markets.site import Page, person, text_of
 from tests.people import log_in
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def make_act(organisation) -> ControlAct:
+    """An act that waits."""
+    act = ControlAct(
+        kind="change_limits",
+        organisation=organisation,
+        subject="F1",
+        payload={},
+        figures={"n_limits": 1},
+        exceeded=["n_limits"],
+        reason="survey",
+        state="pending",
+        asked_as="person:ada",
+        asked_at=AT,
+        expires_at=AT + timedelta(days=36_500),
+    )
+    act.save()
+    return act
+
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
@@ -187,6 +210,49 @@ class TestOverviewOfAFleet:
 
         assert "voltway" not in page
         assert "The cycle stopped before it was complete" in page
+
+
+class TestOverviewOfControl:
+    def test_shows_the_networks_side_what_all_together_may_move(self, cycle):
+        page = text_of(person(cycle, "dno").get("/"))
+
+        assert "<strong>0.02</strong>" in page  # three EVSEs of 7.36 kW
+        assert "of 300 MW, from which load control is an essential service" in page
+        assert "the cap is 290 MW" in page
+
+    def test_shows_a_dsrsp_its_own_and_nothing_of_the_whole(self, cycle):
+        page = text_of(person(cycle, "voltway").get("/"))
+
+        assert "<strong>0.01</strong>" in page
+        assert "of 300 MW" not in page
+
+    def test_shows_a_market_operator_none_of_it(self, cycle):
+        assert "Under control" not in text_of(person(cycle, "market_operator").get("/"))
+
+    def test_leads_to_what_waits_for_a_second_person(self, cycle):
+        act = make_act(cycle.dno)
+        page = text_of(person(cycle, "dno").get("/"))
+
+        assert "Waiting for a second person: 1" in page
+        assert f'href="/control-acts/{act.pk}/"' in page
+        assert "Waiting for" not in text_of(person(cycle, "other_dno").get("/"))
+        assert "Waiting for" not in text_of(person(cycle, "flexco").get("/"))
+
+    def test_leads_to_network_and_run_who_may_see_them(self, cycle):
+        addresses = {
+            attrs.get("href") for tag, attrs in Page(text_of(person(cycle, "dno").get("/"))).tags if tag == "a"
+        }
+        assert {"/network/", "/network/F1/", f"/runs/{cycle.row.run_id}/"} <= addresses
+
+        own = {attrs.get("href") for tag, attrs in Page(text_of(person(cycle, "flexco").get("/"))).tags if tag == "a"}
+        assert f"/runs/{cycle.row.run_id}/" in own
+        assert not {address for address in own if address and address.startswith("/network")}
+
+    def test_counts_no_handful_in_the_names_of_nodes(self, cycle):
+        page = text_of(person(cycle, "dno").get("/"))
+
+        assert "Feeder F1, 12 EVSEs" in page
+        assert "Feeder F2<" in page
 
 
 class TestOverviewStates:
