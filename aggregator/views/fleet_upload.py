@@ -9,13 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 
+from aggregator.adapters.evse_files import COLUMNS
 from aggregator.adapters.fleet_upload_files import FleetFile, read_fleet_file, template_file
 from aggregator.core.errors import FlexError
 from aggregator.core.permissions import Action
 from aggregator.core.registration import Registration, RowError
 from aggregator.core.upload_problems import Problem, group_problems
 from aggregator.models import Enrolment, FleetUpload
-from aggregator.queries import findings_seen_by
+from aggregator.queries import csms_seen_by, findings_seen_by
 from aggregator.services.fleet_uploads import (
     KEPT_EACH,
     KEPT_FOR,
@@ -74,6 +75,10 @@ class RegisterFleet(PageView):
             "max_mb": MAX_BYTES // 2**20,
             "kept_h": int(KEPT_FOR.total_seconds() // 3600),
             "kept_each": KEPT_EACH,
+            "columns": [
+                {"name": column.name, "is_needed": column.required, "expected": column.expected} for column in COLUMNS
+            ],
+            "csmses": list(csms_seen_by(self.viewer.organisation).order_by("code").values_list("code", flat=True)),
         }
         return self.page("aggregator/fleet_register.html", context, status=400 if error else 200)
 

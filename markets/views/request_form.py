@@ -23,7 +23,7 @@ class RequestForm(forms.Form):
     node = forms.CharField(
         label="Network node", max_length=80, widget=forms.TextInput(attrs={"list": "nodes"}), help_text="its code"
     )
-    day = forms.DateField(label="Date", widget=forms.DateInput(attrs={"type": "date"}), help_text="local")
+    day = forms.DateField(label="Date", widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), help_text="local")
     clock = forms.ChoiceField(label="From", choices=clock_choices, help_text="local time")
     n_period = forms.TypedChoiceField(
         label="For", coerce=int, choices=[(n, length_text(n)) for n in range(1, N_PERIOD_LONGEST + 1)]
@@ -52,7 +52,7 @@ class RequestForm(forms.Form):
     )
 
     def __init__(self, *args: Any, products: Iterable[tuple[str, str]], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
         self.fields["product"].choices = [("", "none"), *products]  # type: ignore[attr-defined]
         self.request: DispatchRequest | None = None
 
