@@ -3,7 +3,7 @@
 from django.urls import include, path
 
 from aggregator.rest.token import Token
-from aggregator.rest.urls import last_patterns, schema_patterns
+from aggregator.rest.urls import docs_patterns, last_patterns, schema_patterns
 from aggregator.site.views import ChooseTheme, Pulse
 
 API_V1 = [
@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("aggregator.urls")),
     path("", include("dispatch.urls")),
     path("", include("markets.urls")),
+    *docs_patterns,
     path("api/v1/", include((API_V1, "api"))),
     path("api/", include(last_patterns)),
 ]
