@@ -1,6 +1,6 @@
 """Control acts as a person reads them before deciding: figures against thresholds, what, who, why, until when."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -38,9 +38,12 @@ class ActLine:
 
 @dataclass(frozen=True, slots=True)
 class FigureLine:
+    """One figure beside what one person may move alone; ``n_decimal`` is how exactly it is said."""
+
     unit: str
     value: float
     threshold: float
+    n_decimal: int
     is_over: bool
 
 
@@ -80,19 +83,24 @@ def act_lines(acts: Sequence[ControlAct], *, now: datetime) -> list[ActLine]:
 
 def act_page(act: ControlAct, *, now: datetime) -> ActPage:
     """Describe one act."""
-    limits = asdict(thresholds())
-    figures = tuple(
-        FigureLine(UNITS[name], act.figures.get(name, 0), limits[name], name in act.exceeded) for name in NAMES
-    )
     reference = act.payload.get("reference", "")
     return ActPage(
         line=_line(act, now),
         reason=act.reason,
-        figures=figures,
+        figures=figure_lines(act.figures, exceeded=act.exceeded),
         changes=tuple(_changes(act.payload)),
         payload=plain_facts({name: value for name, value in act.payload.items() if name != CHANGES}),
         outcome=plain_facts(act.outcome),
         reference=reference if act.kind == "request_dispatch" and isinstance(reference, str) else "",
+    )
+
+
+def figure_lines(figures: Mapping[str, float], *, exceeded: Collection[str]) -> tuple[FigureLine, ...]:
+    """What an act moves, figure by figure, with the thresholds in force."""
+    limits = asdict(thresholds())
+    return tuple(
+        FigureLine(UNITS[name], figures.get(name, 0), limits[name], 0 if name.startswith("n_") else 3, name in exceeded)
+        for name in NAMES
     )
 
 

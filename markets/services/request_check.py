@@ -5,10 +5,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from aggregator.core.control import NAMES, UNITS
 from aggregator.models import ControlAct, Organisation
 from aggregator.queries import control_acts_seen_by
-from aggregator.services.control_acts import thresholds
 from aggregator.services.turns import take_turn
 from dispatch.models import RunNode
 from dispatch.queries import run_nodes_seen_by, runs_seen_by
@@ -24,25 +22,6 @@ class PlannedNow:
     runs: tuple[int, ...]
     lowest_kw: float | None
     highest_kw: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class FigureLine:
-    """One figure of the request beside what one person may move alone."""
-
-    unit: str
-    value: float
-    threshold: float
-    is_over: bool
-
-
-def figure_lines(plan: RequestPlan) -> list[FigureLine]:
-    """The plan's figures against the thresholds, those of power and EVSEs."""
-    limits = thresholds()
-    return [
-        FigureLine(UNITS[name], getattr(plan.figures, name), getattr(limits, name), name in plan.exceeded)
-        for name in NAMES[:3]
-    ]
 
 
 def planned_now(*, plan: RequestPlan, organisation: Organisation) -> PlannedNow:

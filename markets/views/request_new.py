@@ -1,5 +1,6 @@
 """Requesting a dispatch: state it, check what it would move, then ask; above the thresholds a second person decides."""
 
+from dataclasses import asdict
 from datetime import timedelta
 
 from django.contrib import messages
@@ -12,16 +13,18 @@ from aggregator.core.permissions import Action
 from aggregator.core.timegrid import LONDON
 from aggregator.models import ControlAct
 from aggregator.queries import nodes_seen_by
+from aggregator.services.control_act_pages import figure_lines
 from aggregator.services.control_acts import LONGEST_REASON, SHORTEST_REASON, ControlActRefused
 from aggregator.site.confirm import ConfirmedMixin
 from aggregator.site.filters import text_filter
 from aggregator.site.views import PageView
 from markets.queries import products_seen_by
-from markets.services.request_check import ask_once, figure_lines, planned_now
+from markets.services.request_check import ask_once, planned_now
 from markets.services.requests import RequestPlan, plan_request
 from markets.views.request_form import RequestForm, first_values
 
 SUGGESTED_NODES = 2_000
+SHOWN_FIGURES = 3  # power, its speed and EVSEs; a dispatch moves neither limits nor statements
 
 
 class StateRequest(PageView):
@@ -89,7 +92,7 @@ class CheckRequest(ConfirmedMixin):
             "plan": plan,
             "asked": plan.request,
             "is_turn_down": plan.request.direction == "turn_down",
-            "figures": figure_lines(plan),
+            "figures": figure_lines(asdict(plan.figures), exceeded=plan.exceeded)[:SHOWN_FIGURES],
             "planned": planned_now(plan=plan, organisation=self.viewer.organisation),
             "reason": reason,
             "error": error,
