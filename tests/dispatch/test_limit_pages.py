@@ -87,6 +87,8 @@ class TestChangeLimit:
             ("power_factor", "1.2", "expected above 0 and at most 1"),
             ("ramp_kw", "-1", "expected a finite number of at least 0"),
             ("from_time", "12:00", "State both a day and a time"),
+            ("from_day", "14/01/2030", "Write the day as 2026-01-14."),
+            ("from_time", "noon", "Write the time as 17:30."),
             ("reason", "", "This field is required."),
             ("reason", "x", "at least 3 characters"),
         ],

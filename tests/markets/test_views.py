@@ -216,14 +216,14 @@ class TestOverviewOfControl:
     def test_shows_the_networks_side_what_all_together_may_move(self, cycle):
         page = text_of(person(cycle, "dno").get("/"))
 
-        assert "<strong>0.02</strong>" in page  # three EVSEs of 7.36 kW
+        assert "<strong>0.02 MW</strong>" in page  # three EVSEs of 7.36 kW
         assert "of 300 MW, from which load control is an essential service" in page
         assert "the cap is 290 MW" in page
 
     def test_shows_a_dsrsp_its_own_and_nothing_of_the_whole(self, cycle):
         page = text_of(person(cycle, "voltway").get("/"))
 
-        assert "<strong>0.01</strong>" in page
+        assert "<strong>0.01 MW</strong>" in page
         assert "of 300 MW" not in page
 
     def test_shows_a_market_operator_none_of_it(self, cycle):
