@@ -1,4 +1,8 @@
-"""The schema as a page: what a template needs to show every operation, as plain values."""
+"""The schema as a page: what a template needs to show every operation, as plain values.
+
+Our own page, because the usual ones were tried under the site's content policy: Swagger UI draws, but shows nothing
+without JavaScript and has 161 failures of contrast; Redoc does not draw at all.
+"""
 
 import json
 from collections.abc import Iterator

@@ -12,7 +12,7 @@ MACHINES = ("alpha", "north", "market", "platform")
 PEOPLE = ("alpha.admin", "north.supervisor", "market.operator", "platform.admin")
 SEEDS = (1, 2, 3)
 N_CASE = 50_000
-MAX_EXAMPLES = 25
+MAX_EXAMPLES = 4
 
 
 @pytest.mark.timeout(0)
