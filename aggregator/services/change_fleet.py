@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from django.conf import settings
 from django.db.models import Q
 
 from aggregator.core.errors import FlexError
+from aggregator.core.fleet_size import KW_PER_MW
 from aggregator.core.registration import KW_PER_AMPERE
 from aggregator.models import EVSE, Enrolment, Organisation
+from aggregator.services.caps import ROUNDING_KW, committed_kw, lock_cap
 from aggregator.services.event_log import record_event
 
 
@@ -19,6 +22,10 @@ class RatingTooLow(FlexError):
     code = "fleet.rating_too_low"
 
 
+class AboveCap(FlexError):
+    code = "fleet.cap_exceeded"
+
+
 class EnrolmentEndRefused(FlexError):
     code = "enrolment.end_refused"
 
@@ -26,9 +33,12 @@ class EnrolmentEndRefused(FlexError):
 def lock_evse(*, organisation: Organisation, pseudonym: str, now: datetime) -> EVSE:
     """The EVSE to change, locked; call it in a transaction, as the platform.
 
+    The cap is locked before it, in the order a registration locks them.
+
     Raises:
         NotInForce: it is not enrolled with the organisation now.
     """
+    lock_cap()
     in_force = Enrolment.objects.across_tenants().filter(
         Q(ends_at__isnull=True) | Q(ends_at__gt=now), dsrsp=organisation, starts_at__lte=now
     )
@@ -47,11 +57,13 @@ def change_evse(*, evse: EVSE, organisation: Organisation, changes: Mapping[str,
 
     Raises:
         RatingTooLow: its smallest current is more than the rating.
+        AboveCap: all enrolled EVSEs together would be above the cap on controllable power.
     """
     before = {name: getattr(evse, name) for name in changes if getattr(evse, name) != changes[name]}
     if not before:
         return
     after = {name: changes[name] for name in before}
+    before_kw = committed_kw(now=now)
     for name, value in after.items():
         setattr(evse, name, value)
     min_kw = evse.min_current_a * KW_PER_AMPERE * evse.phases
@@ -62,6 +74,13 @@ def change_evse(*, evse: EVSE, organisation: Organisation, changes: Mapping[str,
             field="rated_kw",
         )
     evse.save(update_fields=sorted(after))
+    after_kw, cap_kw = committed_kw(now=now), settings.CONTROLLABLE_CAP_MW * KW_PER_MW
+    if after_kw > cap_kw + ROUNDING_KW and after_kw > before_kw + ROUNDING_KW:
+        raise AboveCap(
+            f"{evse.pseudonym} with {evse.rated_kw:g} kW would take the controllable power to "
+            f"{after_kw / KW_PER_MW:.3f} MW, expected at most {settings.CONTROLLABLE_CAP_MW:g} MW",
+            field="rated_kw",
+        )
     record_event(
         action="evse.changed",
         subject=f"EVSE {evse.pseudonym}",

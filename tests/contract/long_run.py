@@ -30,6 +30,6 @@ def test_every_answer_is_as_the_schema_says(capsys):
             n_case += report.n_case
             with capsys.disabled():
                 n_found = len(report.failures)
-                print(f"seed {seed} {who}: {sum(report.n_case.values()):,} requests, {n_found} failures")  # noqa: T201
+                print(f"seed {seed} {who}: {sum(report.n_case.values()):,} requests, {n_found} failures", flush=True)  # noqa: T201
     assert not failures, "\n\n".join(failures[:50])
     assert sum(n_case.values()) >= N_CASE, f"only {sum(n_case.values()):,} requests were made"

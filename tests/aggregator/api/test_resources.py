@@ -139,6 +139,16 @@ class TestChangeOfAnEvse:
     def test_keeps_the_rules(self, alpha, path, changes, code):
         assert self.change(alpha, path, **changes).status_code == code
 
+    def test_keeps_the_cap_on_controllable_power(self, alpha, path, settings):
+        n_kw = 24 * 7.4
+        settings.CONTROLLABLE_CAP_MW = (n_kw + 1) / 1000
+        response = self.change(alpha, path, rated_kw=8.5)
+        assert (response.status_code, response.json()["type"]) == (422, "/problems/fleet.cap_exceeded")
+        assert found(alpha, path.removeprefix("/api/v1/"))["rated_kw"] == 7.4
+        assert self.change(alpha, path, rated_kw=8.4).status_code == 200
+        settings.CONTROLLABLE_CAP_MW = 0.001  # lowered since: what is there may shrink
+        assert self.change(alpha, path, rated_kw=8.0).status_code == 200
+
     def test_is_refused_to_others_and_before_the_enrolment_is_in_force(self, world, machines, alpha, path):
         assert send(machines["beta"], "PATCH", path, {"firmware": "x"}, If_Match="*").status_code == 404
         assert send(machines["north"], "PATCH", path, {"firmware": "x"}, If_Match="*").status_code == 403
