@@ -104,8 +104,6 @@ def _tell(who: tuple[str, str]) -> None:
 
 def _tell_again(who: tuple[str, str]) -> None:
     """Go back to what counted before a block; in a transaction that failed, its rollback does."""
-    if connection.needs_rollback:
-        return
     try:
         _tell(who)
     except Error:
