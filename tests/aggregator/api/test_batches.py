@@ -6,7 +6,6 @@ import json
 import zlib
 from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 
 from aggregator.models import EVSE, Enrolment, Finding, MeterDay
@@ -128,9 +127,8 @@ class TestReadings:
         meter = mark("meter", "north")
         assert taken(post(north, lines(row(400.0, meter=meter), row(1)))) == (1, 0, 0, [(2, "reading.unknown_meter")])
 
-    @pytest.mark.parametrize(
-        ("content", "kind", "headers", "status"),
-        [
+    def test_refuses_what_is_no_batch(self, alpha):
+        refused = [
             (b"", "application/x-ndjson", {}, 422),
             (b"nonsense", "application/x-ndjson", {}, 422),
             (b"a,b\n1,2\n", "text/csv", {}, 422),
@@ -140,11 +138,10 @@ class TestReadings:
             (zlib.compress(b"{}"), "application/x-ndjson", {"Content-Encoding": "deflate"}, 415),
             (b" " * (8 * 2**20 + 1), "application/x-ndjson", {}, 413),
             (b"m\n" * 50_001, "application/x-ndjson", {}, 413),
-        ],
-    )
-    def test_refuses_what_is_no_batch(self, alpha, content, kind, headers, status):
-        response = post(alpha, content, kind, **headers)
-        assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
+        ]
+        for content, kind, headers, status in refused:
+            response = post(alpha, content, kind, **headers)
+            assert (response.status_code, response.headers["Content-Type"]) == (status, "application/problem+json")
 
     def test_is_closed_to_readers_and_limited_by_rows(self, world, settings):
         organisation = world.organisations["alpha"]
@@ -192,19 +189,17 @@ class TestEvses:
         assert {"/rows/1/node", "/rows/2/dsrsp", "/rows/3/csms", "/rows/3/min_current_a"} <= pointers
         assert EVSE.objects.across_tenants().count() == n_evse
 
-    @pytest.mark.parametrize(
-        ("change", "pointer"),
-        [
+    def test_are_checked_against_the_schema(self, alpha):
+        refused = [
             ({"phases": 2}, "/rows/0/phases"),
             ({"rated_kw": "7"}, "/rows/0/rated_kw"),
             ({"tenant": "beta"}, "/rows/0/tenant"),
             ({"services": []}, "/rows/0/services"),
             ({"enrolled_from": "2026-01-01"}, "/rows/0/enrolled_from"),
-        ],
-    )
-    def test_are_checked_against_the_schema(self, alpha, change, pointer):
-        response = send(alpha, "POST", EVSES, {"rows": [new_evse(**change)]})
-        assert (response.status_code, response.json()["errors"][0]["pointer"]) == (400, pointer)
+        ]
+        for change, pointer in refused:
+            response = send(alpha, "POST", EVSES, {"rows": [new_evse(**change)]})
+            assert (response.status_code, response.json()["errors"][0]["pointer"]) == (400, pointer)
         assert send(alpha, "POST", EVSES, {"rows": []}).status_code == 400
 
     def test_of_another_dsrsp_switch_by_the_consumers_wish_only(self, world, alpha):

@@ -90,14 +90,12 @@ class TestChangeOfLimits:
         assert (response.status_code, response.json()["type"]) == (403, "/problems/confirmation_required")
         assert status(client, "network/nodes/north-large/ratings/") == 200
 
-    @pytest.mark.parametrize(
-        ("changes", "code"),
-        [
+    def test_keeps_the_rules(self, people):
+        refused = [
             ({"rating_kva": 0}, 400),
             ({"reason": "no"}, 400),
             ({"valid_from": "2026-01-01T00:00:00Z"}, 422),
             ({"valid_to": "2030-01-01T00:00:00Z"}, 400),
-        ],
-    )
-    def test_keeps_the_rules(self, people, changes, code):
-        assert ask(people["north.operator"], **changes).status_code == code
+        ]
+        for changes, code in refused:
+            assert ask(people["north.operator"], key=f"k-{min(changes)}", **changes).status_code == code

@@ -133,11 +133,9 @@ class TestChangeOfAnEvse:
         assert self.change(alpha, path, delay_max_s=600).status_code == 200
         assert Event.objects.across_tenants().count() == n_event
 
-    @pytest.mark.parametrize(
-        ("changes", "code"), [({"rated_kw": 1.0}, 422), ({"delay_max_s": 1801}, 400), ({"node": "x"}, 400)]
-    )
-    def test_keeps_the_rules(self, alpha, path, changes, code):
-        assert self.change(alpha, path, **changes).status_code == code
+    def test_keeps_the_rules(self, alpha, path):
+        for changes, code in (({"rated_kw": 1.0}, 422), ({"delay_max_s": 1801}, 400), ({"node": "x"}, 400)):
+            assert self.change(alpha, path, **changes).status_code == code
 
     def test_keeps_the_cap_on_controllable_power(self, alpha, path, settings):
         n_kw = 24 * 7.4
@@ -198,19 +196,12 @@ class TestEnergy:
         assert status(machines["beta"], f"sessions/{row['id']}/") == 404
         assert status(machines["north"], "sessions/", **DAY) == 403
 
-    @pytest.mark.parametrize(
-        "span",
-        [
-            {"from": "2026-01-14T00:00:00Z", "to": "2026-01-14T00:00:00Z"},
-            {"from": "2026-01-15T00:00:00Z", "to": "2026-01-14T00:00:00Z"},
-            {"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:01Z"},
-        ],
-    )
-    def test_spans_are_up_to_31_days(self, alpha, span):
-        for path in ("sessions/", "tariffs/night/prices/", "readings/?meter=x"):
-            joined = "&".join(f"{name}={value}" for name, value in span.items())
-            response = alpha.get(f"/api/v1/{path}{'&' if '?' in path else '?'}{joined}")
-            assert (response.status_code, response.json()["type"]) == (422, "/problems/window.span")
+    def test_spans_are_up_to_31_days(self, alpha):
+        first = "2026-01-14T00:00:00Z"
+        for to in (first, "2026-01-13T00:00:00Z", "2026-02-14T00:00:01Z"):
+            for path in ("sessions/?", "tariffs/night/prices/?", "readings/?meter=x&"):
+                response = alpha.get(f"/api/v1/{path}from={first}&to={to}")
+                assert (response.status_code, response.json()["type"]) == (422, "/problems/window.span")
 
     def test_a_span_has_both_ends_with_offsets(self, alpha):
         assert status(alpha, "sessions/") == 400
