@@ -54,7 +54,7 @@ check: $(VENV)/.development  ## lint, format, types, layers, migrations, setting
 schema: $(VENV)/.development  ## write the API's schema to docs/openapi.yaml; needs no database
 	@$(PY) -W error manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-contract: $(VENV)/.development  ## 50,000 generated requests as eight viewers, every answer held against the schema
+contract: $(VENV)/.development  ## 50,000 generated requests as twelve viewers, every answer held against the schema
 	@$(PY) -m pytest -q tests/contract/long_run.py
 
 screenshots: $(VENV)/.development  ## docs/screenshots/*.png anew, of the demo as each audience sees it; needs chromium
