@@ -36,5 +36,6 @@ class RunDetail(DetailView):                          # ETag, 304; path("runs/<s
 
 PATCH on a detail: in a transaction ``thing = self.find(to_change=True)``, ``self.demand_match(thing)``, change it,
 ``return self.answer_with_etag(self.show(thing))``. Rules over several values: ``raise broken_rule(code, pointer,
-detail)`` (422). ``from``/``to`` of a time series: ``WindowQuery`` of ``aggregator.rest.windows``.
+detail)`` (422). ``from``/``to`` of a time series: ``WindowQuery`` of ``aggregator.rest.windows``; where both may be
+    left out, ``PartQuery`` of ``aggregator.rest.spans``. Shapes that several apps answer with: ``aggregator.rest.rows``.
 """

@@ -15,6 +15,7 @@ from aggregator.adapters import reading_batches
 from aggregator.core import reading_batch
 from aggregator.models import Enrolment
 from aggregator.services.machines import register_machine
+from flex.settings import API_LIMITS
 from tests.factories import make_csms, make_dno, make_node, make_organisation
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "api.md"
@@ -92,3 +93,7 @@ class TestApiPage:
         sources = Path(reading_batches.__file__).read_text() + Path(reading_batch.__file__).read_text()
         for code in re.findall(r"`((?:row|reading)\.\w+)`", PAGE.read_text()):
             assert f'"{code}"' in sources
+
+    def test_names_the_limits_there_are(self):
+        reads, commands, rows = (API_LIMITS[name][0] for name in ("reads", "commands", "rows"))
+        assert f"{reads} reads, {commands} of everything else, and {rows:,} rows" in PAGE.read_text()
