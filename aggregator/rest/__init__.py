@@ -34,8 +34,10 @@ class RunDetail(DetailView):                          # ETag, 304; path("runs/<s
     def find(self, *, to_change=False):
         return get_object_or_404(runs_seen_by(self.viewer.organisation), pk=self.pk())
 
-PATCH on a detail: in a transaction ``thing = self.find(to_change=True)``, ``self.demand_match(thing)``, change it,
-``return self.answer_with_etag(self.show(thing))``. Rules over several values: ``raise broken_rule(code, pointer,
-detail)`` (422). ``from``/``to`` of a time series: ``WindowQuery`` of ``aggregator.rest.windows``; where both may be
-    left out, ``PartQuery`` of ``aggregator.rest.spans``. Shapes that several apps answer with: ``aggregator.rest.rows``.
+    PATCH on a detail: in a transaction ``thing = self.find(to_change=True)``, ``self.demand_match(thing)``, change it,
+    ``return self.answer_with_etag(self.show(thing))``.
+
+Rules over several values: ``raise broken_rule(code, pointer, detail)`` (422). ``from`` and ``to`` of a time series:
+``WindowQuery`` of ``windows``; where both may be left out, ``PartQuery`` of ``spans``. Shapes that several apps answer
+with: ``rows``.
 """
