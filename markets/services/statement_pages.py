@@ -1,16 +1,17 @@
 """Published statements as one organisation may read them, line by line, with what changed since the version before."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from django.db.models import Q, QuerySet
 
-from aggregator.core.timegrid import LONDON
+from aggregator.core.timegrid import LONDON, settlement_period_at
 from aggregator.models import Organisation
-from markets.models import SettlementRun, Statement, StatementLine
+from markets.models import Statement, StatementLine
 from markets.queries import settlement_runs_seen_by, statements_seen_by
+from markets.services.statements import StatementDiff, compare_statement, standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def _of_state(state: str) -> Q:
 def line_up(statement: Statement) -> StatementLineUp:
     """A statement's header, of a row of ``found_statements``."""
     run = statement.settlement_run
-    release = getattr(run, "release", None)
+    stands = standing(run)
     return StatementLineUp(
         pk=statement.pk,
         settlement=run.pk,
@@ -172,8 +173,8 @@ def line_up(statement: Statement) -> StatementLineUp:
         version=run.version,
         run_type=run.get_run_type_display(),
         as_of=run.as_of,
-        state=_state(run),
-        released_at=release.released_at if release else None,
+        state=stands.state,
+        released_at=stands.released_at,
         instructed_kwh=statement.instructed_kwh,
         delivered_kwh=statement.delivered_kwh,
         performance_factor=statement.performance_factor,
@@ -191,12 +192,11 @@ def statement_page(*, statement_pk: int, organisation: Organisation) -> Statemen
         return None
     run = statement.settlement_run
     earlier = seen.filter(settlement_run=run.supersedes_id, organisation=statement.organisation_id).first()
-    lines = _lines(statement)
     return StatementPage(
         head=line_up(statement),
-        lines=tuple(_period_line(line) for line in lines),
+        lines=tuple(_period_line(line) for line in statement.lines.order_by("starts_at")),
         earlier=line_up(earlier) if earlier else None,
-        changes=tuple(_changes(earlier, statement, lines)) if earlier else (),
+        changes=tuple(_changes(compare_statement(statement, organisation))) if earlier else (),
         n_baseline_days=statement.n_baseline_days,
         method=run.method,
     )
@@ -209,7 +209,7 @@ def settlement_page(*, settlement_pk: int, organisation: Organisation) -> Settle
         return None
     seen = found_statements(organisation=organisation, wanted=StatementFilter()).filter(settlement_run=run)
     statements = tuple(line_up(statement) for statement in seen)
-    release = getattr(run, "release", None)
+    stands = standing(run)
     return SettlementPage(
         pk=run.pk,
         reference=run.event.signal.reference,
@@ -217,23 +217,13 @@ def settlement_page(*, settlement_pk: int, organisation: Organisation) -> Settle
         version=run.version,
         run_type=run.get_run_type_display(),
         as_of=run.as_of,
-        state=_state(run),
-        released_at=release.released_at if release else None,
+        state=stands.state,
+        released_at=stands.released_at,
         statements=statements,
         payment_gbp=sum((one.payment_gbp for one in statements), Decimal(0)),
         delivered_kwh=sum((one.delivered_kwh for one in statements), Decimal(0)),
-        superseded_by=run.superseded_by.pk if hasattr(run, "superseded_by") else None,
+        superseded_by=stands.superseded_by_pk,
     )
-
-
-def _state(run: SettlementRun) -> str:
-    if hasattr(run, "superseded_by"):
-        return "superseded"
-    return "released" if hasattr(run, "release") else "preliminary"
-
-
-def _lines(statement: Statement) -> list[StatementLine]:
-    return list(StatementLine.objects.filter(statement=statement).order_by("starts_at"))
 
 
 def _period_line(line: StatementLine) -> PeriodLine:
@@ -250,24 +240,19 @@ def _period_line(line: StatementLine) -> PeriodLine:
     )
 
 
-def _changes(earlier: Statement, statement: Statement, lines: Sequence[StatementLine]) -> Iterable[Change]:
-    for name, label, unit in COMPARED_WHOLE:
-        before, after = getattr(earlier, name), getattr(statement, name)
-        if before != after:
-            yield Change("whole statement", label, unit, before, after)
-    before_at = {line.starts_at: line for line in _lines(earlier)}
-    after_at = {line.starts_at: line for line in lines}
-    for at in sorted(before_at.keys() | after_at.keys()):
-        yield from _line_changes(before_at.get(at), after_at.get(at))
+def _changes(diff: StatementDiff) -> Iterator[Change]:
+    """Figures that two versions state differently: of the whole first, then half-hour by half-hour."""
+    yield from _differing("whole statement", COMPARED_WHOLE, diff.before, diff.after)
+    for line in diff.lines:
+        settled = settlement_period_at(line.starts_at)
+        where = f"{settled.settlement_date.isoformat()} period {settled.number}"
+        yield from _differing(where, COMPARED, line.before, line.after)
 
 
-def _line_changes(earlier: StatementLine | None, line: StatementLine | None) -> Iterable[Change]:
-    known = line or earlier
-    if known is None:
-        return
-    where = f"{known.settlement_date.isoformat()} period {known.period}"
-    for name, label, unit in COMPARED:
-        before = getattr(earlier, name) if earlier else None
-        after = getattr(line, name) if line else None
+def _differing(
+    where: str, compared: Sequence[tuple[str, str, str]], earlier: object | None, later: object | None
+) -> Iterator[Change]:
+    for name, label, unit in compared:
+        before, after = getattr(earlier, name, None), getattr(later, name, None)
         if before != after:
             yield Change(where, label, unit, before, after)
