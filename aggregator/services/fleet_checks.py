@@ -30,15 +30,16 @@ class KnownFleet:
 
 
 def check_registrations(
-    *, rows: tuple[Registration, ...], now: datetime, register_new: bool = False
+    *, rows: tuple[Registration, ...], now: datetime, register_new: bool = False, known: KnownFleet | None = None
 ) -> tuple[RowError, ...]:
     """Everything that stands in the way of registering these rows, by line; empty if nothing does.
 
     Args:
+        known: what ``load_known`` found for these rows, where it was loaded already.
         register_new: DSRSPs and CSMSs not known yet are no error: ``register_fleet`` would register them.
     """
     errors = errors_within(rows)
-    known = load_known(rows)
+    known = known or load_known(rows)
     taken: dict[str, Registration] = {}
     for row in rows:
         errors += _reference_errors(row, known, register_new=register_new)

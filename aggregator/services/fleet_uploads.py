@@ -11,7 +11,8 @@ from django.db.models import QuerySet
 
 from aggregator.core.errors import FlexError
 from aggregator.core.registration import Registration, RowError
-from aggregator.models import FleetUpload, Organisation
+from aggregator.models import FleetUpload, Organisation, as_platform
+from aggregator.services.fleet_checks import load_known
 from aggregator.services.own_fleet import RowKind, check_own_registrations, register_own_fleet, row_kinds
 from aggregator.services.turns import take_turn
 
@@ -111,8 +112,10 @@ def find_upload(*, upload_pk: int, organisation: Organisation, user_pk: int) -> 
 
 def describe_upload(*, organisation: Organisation, rows: tuple[Registration, ...], now: datetime) -> UploadPreview:
     """Say what registering these rows for this organisation would do, and what stands in the way."""
-    kinds = row_kinds(organisation=organisation, rows=rows, now=now)
-    errors = check_own_registrations(organisation=organisation, rows=rows, now=now)
+    with as_platform():
+        known = load_known(rows)
+    kinds = row_kinds(organisation=organisation, rows=rows, now=now, known=known)
+    errors = check_own_registrations(organisation=organisation, rows=rows, now=now, known=known)
     return UploadPreview(kinds, dict(Counter(kinds.values())), errors)
 
 

@@ -28,7 +28,8 @@ def register_own_fleet(
     """
     with as_platform(), transaction.atomic():
         take_turn("own fleet")
-        errors = check_own_registrations(organisation=organisation, rows=rows, now=now)
+        known = load_known(rows)
+        errors = check_own_registrations(organisation=organisation, rows=rows, now=now, known=known)
         if errors:
             raise RegistrationRefused(errors)
         return register_fleet(
@@ -37,36 +38,42 @@ def register_own_fleet(
             source=source,
             sha256=sha256,
             now=now,
-            enrol_only=frozenset(row.line for row in _held(rows, load_known(rows), organisation, now)),
+            enrol_only=frozenset(row.line for row in _held(rows, known, organisation, now)),
         )
 
 
 def check_own_registrations(
-    *, organisation: Organisation, rows: tuple[Registration, ...], now: datetime
+    *, organisation: Organisation, rows: tuple[Registration, ...], now: datetime, known: KnownFleet | None = None
 ) -> tuple[RowError, ...]:
     """Everything that stands in the way of a DSRSP's registering these rows, by line.
 
     Beyond ``check_registrations``: a DSRSP speaks for nobody else, and of an EVSE that is another's today it may
     state the consumer's switch to itself and nothing more.
+
+    Args:
+        known: what ``load_known`` found for these rows, where it was loaded already.
     """
     with as_platform():
-        held = _held(rows, load_known(rows), organisation, now)
-        errors = [*check_registrations(rows=rows, now=now), *_speaks_for_others(organisation, rows)]
+        known = known or load_known(rows)
+        held = _held(rows, known, organisation, now)
+        errors = [*check_registrations(rows=rows, now=now, known=known), *_speaks_for_others(organisation, rows)]
     lines = {row.line for row in held}
     errors = [_untold(error) if error.line in lines else error for error in errors]
     errors += [error for row in held for error in _switch_errors(row, now)]
     return tuple(sorted(errors, key=lambda error: error.line))
 
 
-def row_kinds(*, organisation: Organisation, rows: tuple[Registration, ...], now: datetime) -> dict[int, RowKind]:
-    """What registering would do with each row, by line; rows must name nodes that are known."""
+def row_kinds(
+    *, organisation: Organisation, rows: tuple[Registration, ...], now: datetime, known: KnownFleet | None = None
+) -> dict[int, RowKind]:
+    """What registering would do with each row, by line."""
     with as_platform():
-        known = load_known(rows)
-        made: set[tuple[str, str]] = set()
-        kinds: dict[int, RowKind] = {}
-        for row in rows:
-            kinds[row.line] = _kind(row, known, organisation, now, made)
-            made.add((row.csms, row.evse_id))
+        known = known or load_known(rows)
+    made: set[tuple[str, str]] = set()
+    kinds: dict[int, RowKind] = {}
+    for row in rows:
+        kinds[row.line] = _kind(row, known, organisation, now, made)
+        made.add((row.csms, row.evse_id))
     return kinds
 
 
