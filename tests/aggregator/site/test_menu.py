@@ -8,7 +8,13 @@ def labels(role: Role, kind: str) -> list[str]:
 
 class TestMenuFor:
     def test_shows_a_market_operator_neither_network_nor_fleet(self):
-        assert labels(Role.MARKET_OPERATOR, "market_operator") == ["Overview", "Control acts", "Statements", "Findings", "Log"]
+        assert labels(Role.MARKET_OPERATOR, "market_operator") == [
+            "Overview",
+            "Control acts",
+            "Statements",
+            "Findings",
+            "Log",
+        ]
 
     def test_shows_a_dsrsp_its_fleet_and_no_network(self):
         assert labels(Role.OPERATOR, "dsrsp") == ["Overview", "Fleet", "Runs", "Statements", "Findings", "Log"]
