@@ -37,6 +37,16 @@ CONTROLS = """
     return (element.textContent || element.name || element.className).trim().slice(0, 40);
   })
 """
+# Tab goes on from where the focus was last: that is to be the page's top, also where a field takes it at once.
+TO_TOP = """
+() => {
+  const top = document.createElement("span");
+  top.tabIndex = -1;
+  document.body.prepend(top);
+  top.focus();
+  top.remove();
+}
+"""
 FOCUSED = "() => document.activeElement?.dataset.control ?? null"
 
 
@@ -84,13 +94,13 @@ class Visit:
 
     def reached_by_tab(self, n_control: int) -> list[int]:
         """Numbers of the controls that Tab reaches from the top, in that order."""
-        self.page.evaluate(
-            "() => { document.activeElement?.blur(); getSelection()?.removeAllRanges(); scrollTo(0, 0); }"
-        )
+        self.page.evaluate(TO_TOP)
         reached: list[int] = []
-        for _ in range(n_control + 2):
+        for _ in range(6 * n_control + 10):  # a field for a date has stops of its own
             self.page.keyboard.press("Tab")
             at = self.page.evaluate(FOCUSED)
+            if at is None and reached:
+                break  # past the last one
             if at is not None and int(at) not in reached:
                 reached.append(int(at))
         return reached

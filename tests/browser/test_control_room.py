@@ -1,5 +1,6 @@
 """The control room's main job: log in, find the feeder nearest its rating, read its day, log out."""
 
+import gzip
 import re
 
 import pytest
@@ -17,6 +18,10 @@ def worst_feeder(visit) -> str:
     address = visit.page.locator("section[aria-labelledby=worst] tbody th a").first.get_attribute("href")
     assert address
     return address
+
+
+def on_the_wire(answer) -> int:
+    return answer.request.sizes()["responseBodySize"]
 
 
 class TestWalk:
@@ -101,17 +106,17 @@ class TestWithoutJavaScript:
 
 
 class TestReach:
-    """WCAG 2.2 A and AA, by machine."""
+    """WCAG 2.2 A and AA, by machine, where ``test_every_page.py`` does not come."""
 
     @pytest.mark.parametrize("theme", ["light", "dark"])
-    @pytest.mark.parametrize("path", ["/login/", *PAGES, "worst feeder"])
+    @pytest.mark.parametrize("path", ["/login/", "/network/?q=feeder", "worst feeder"])
     def test_axe_finds_nothing(self, window_of, path, theme):
         visit = window_of(DNO, color_scheme=theme)
         visit.opened(worst_feeder(visit) if path == "worst feeder" else path)
 
         assert visit.violations() == []
 
-    @pytest.mark.parametrize("path", ["/", "/network/", "worst feeder"])
+    @pytest.mark.parametrize("path", ["/login/", "worst feeder"])
     def test_tab_reaches_every_control_in_order(self, window_of, path):
         visit = window_of(DNO)
         visit.opened(worst_feeder(visit) if path == "worst feeder" else path)
@@ -128,12 +133,35 @@ class TestReach:
             pytest.param({"viewport": {"width": 640, "height": 400}, "device_scale_factor": 2}, id="200 %"),
         ],
     )
-    @pytest.mark.parametrize("path", ["/login/", *PAGES, "worst feeder"])
+    @pytest.mark.parametrize("path", ["/login/", "/network/?q=feeder", "worst feeder"])
     def test_nothing_but_tables_scrolls_sideways(self, window_of, path, window):
         visit = window_of(DNO, **window)
         visit.opened(worst_feeder(visit) if path == "worst feeder" else path)
 
         assert visit.overhang_px() <= 0
+
+
+class TestWeight:
+    @pytest.mark.parametrize("path", ["/", "/network/", "worst feeder"])
+    def test_of_a_page_is_at_most_120_kb_compressed(self, window_of, path):
+        visit = window_of(DNO)
+        address = worst_feeder(visit) if path == "worst feeder" else path
+        answers = []
+
+        def keep(answer):
+            answers.append(answer)
+
+        visit.context.on("response", keep)
+        visit.opened(address)
+        visit.page.wait_for_load_state("networkidle")
+        n_byte = [
+            len(gzip.compress(answer.body())) if "text/html" in answer.headers["content-type"] else on_the_wire(answer)
+            for answer in answers
+            if answer.status == 200
+        ]
+
+        assert len(n_byte) >= 4
+        assert sum(n_byte) <= 120_000
 
 
 class TestClocks:

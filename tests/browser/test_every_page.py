@@ -1,0 +1,88 @@
+"""Every page that an audience can click its way to: read by axe in both themes, on a phone, enlarged, by keyboard."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.browser.harness import Visit
+
+# Of each kind of organisation the role that may open most.
+AUDIENCES = ("amber.admin", "northmoor.supervisor", "moorside.market", "platform.admin")
+NAMED = re.compile(r"[0-9A-Z]")  # a segment of an address that names one thing of many
+MOST_PAGES = 60
+LINKS = """
+() => [...document.querySelectorAll("main a[href], nav a[href], header a[href]")]
+  .filter((link) => link.origin === location.origin && !link.hasAttribute("download"))
+  .map((link) => link.pathname + link.search)
+"""
+
+
+def shape(address: str) -> str:
+    """An address with what it names left out, so that of many alike one is visited."""
+    parts = urlsplit(address)
+    segments = ["*" if NAMED.search(segment) else segment for segment in parts.path.split("/")]
+    return "/".join(segments) + ("?" if parts.query else "")
+
+
+def pages_of(visit: Visit) -> Iterator[str]:
+    """One page of each shape, opened in turn from the overview on."""
+    seen, waiting = {shape("/")}, ["/"]
+    while waiting and len(seen) <= MOST_PAGES:
+        address = waiting.pop(0)
+        visit.opened(address)
+        links = visit.page.evaluate(LINKS)
+        yield address
+        for link in links:
+            if not re.search(r"\.(csv|json|zip)$", urlsplit(link).path) and shape(link) not in seen:
+                seen.add(shape(link))
+                waiting.append(link)
+
+
+def in_both_themes(visit: Visit) -> Iterator[str]:
+    for theme in ("light", "dark"):
+        visit.page.emulate_media(color_scheme=theme)
+        for line in visit.violations():
+            yield f"{theme}: {line}"
+
+
+def overhangs(visit: Visit) -> Iterator[str]:
+    for width in (320, 640):
+        visit.page.set_viewport_size({"width": width, "height": 640})
+        if visit.overhang_px() > 0:
+            yield f"{visit.overhang_px()} px wider than {width}"
+    visit.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def left_out_by_tab(visit: Visit) -> Iterator[str]:
+    names = visit.controls()
+    reached = visit.reached_by_tab(len(names))
+    yield from (f"Tab does not reach {names[at]!r}" for at in range(len(names)) if at not in reached)
+    if reached != sorted(reached):
+        yield "Tab leaves the page's order"
+
+
+def lost_without_javascript(visit: Visit, plain: Visit) -> Iterator[str]:
+    """What is missing on a page opened in ``visit`` where there is no JavaScript."""
+    plain.opened(urlsplit(visit.page.url)._replace(scheme="", netloc="").geturl())
+    headings, plain_headings = (one.page.locator("h1, h2").all_inner_texts() for one in (visit, plain))
+    if headings != plain_headings:
+        yield f"without JavaScript its headings are {plain_headings}, with it {headings}"
+
+
+@pytest.mark.parametrize("name", AUDIENCES)
+class TestEveryPage:
+    def test_can_be_read_and_used_by_everybody(self, window_of, name):
+        visit, plain = window_of(name), window_of(name, java_script_enabled=False)
+        found = {}
+        for address in pages_of(visit):
+            found[address] = [
+                *left_out_by_tab(visit),
+                *in_both_themes(visit),
+                *overhangs(visit),
+                *lost_without_javascript(visit, plain),
+            ]
+
+        assert len(found) > 3
+        assert {address: wrong for address, wrong in found.items() if wrong} == {}
