@@ -1,6 +1,6 @@
 """The long run of ``make contract``: every audience, machine and person, every phase, three seeds, 50,000 requests.
 
-Some 4,400 requests a viewer and a second for 60 of them on one processor: a quarter of an hour.
+Some 4,400 requests a viewer, a minute each on a busy machine of two processors.
 """
 
 import logging
