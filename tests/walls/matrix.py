@@ -5,11 +5,11 @@ orders. What comes back may hold no mark of a row that the audience may not read
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
-from itertools import product
+from itertools import islice, product
 from typing import Any
 from urllib.parse import urlencode
 
@@ -144,35 +144,37 @@ def logged_in(person: str) -> Client:
     return log_in(Client(raise_request_exception=False), User.objects.get(username=person))
 
 
-def read_everything(
-    world: World, person: str, *, chosen: Sequence[Address] | None = None, seen: set[tuple[str, str]] | None = None
-) -> list[Leak]:
-    """GET every path of the chosen addresses as one person.
-
-    Args:
-        seen: takes (mark, organisation) of all that was read.
-    """
-    found = []
-    client, organisation = logged_in(person), PEOPLE[person][0]
-    for address in addresses() if chosen is None else chosen:
-        if "GET" in address.methods:
-            for _, path in paths(address, world):
-                for query in ("", *queries(address, world)):
-                    found += _read(client, person, organisation, path + query, world, seen)
-    return found
+def read_everything(world: World, person: str, seen: set[tuple[str, str]]) -> list[Leak]:
+    """GET every path of every address as one person; ``seen`` takes (mark, organisation) of all that was read."""
+    client = logged_in(person)
+    return [leak for address in addresses() for leak in read_address(client, world, person, address, seen)]
 
 
-def _read(
+def read_address(
     client: Client,
-    person: str,
-    organisation: str,
-    path: str,
     world: World,
-    seen: set[tuple[str, str]] | None,
+    person: str,
+    address: Address,
+    seen: set[tuple[str, str]] | None = None,
+    *,
+    is_varied: bool = True,
 ) -> list[Leak]:
-    response = client.get(path)
-    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return [Leak(person, "GET", path, ("an error of the site",))]
+    """GET every path of an address; with each of its filters and orders, unless it is not to be varied."""
+    if "GET" not in address.methods:
+        return []
+    asked = queries(address, world) if is_varied else islice(queries(address, world), 1)
+    return [
+        leak
+        for query in list(asked)
+        for _, path in paths(address, world)
+        for leak in _read(client, person, path + query, world, seen)
+    ]
+
+
+def _read(client: Client, person: str, path: str, world: World, seen: set[tuple[str, str]] | None) -> list[Leak]:
+    organisation, response = PEOPLE[person][0], client.get(path)
+    if response.status_code in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.INTERNAL_SERVER_ERROR):
+        return [Leak(person, "GET", path, (f"answered {response.status_code}, which proves nothing",))]
     text = response.content.decode(errors="replace")
     if seen is not None:
         seen |= {(mark, organisation) for mark, readers in world.marks.items() if mark in text}

@@ -89,7 +89,7 @@ KINDS = (
         "finding",
         "event",
     ),
-    *("act", "rating", "request", "run", "statement", "job", "person", "machine"),
+    *("act", "rating", "request", "run", "forecast", "statement", "job", "person", "machine"),
 )
 
 
@@ -114,6 +114,7 @@ def readers_of(kind: str, owner: str) -> frozenset[str]:
             "rating": {owner, "platform"},
             "request": {owner, "platform", "market", *dsrsps_there},
             "run": {owner, "platform", *dsrsps_there},
+            "forecast": {owner, "platform", *dsrsps_there},
             "statement": {owner, dno, "market", "platform"},
             "job": {"platform"},
             "person": {owner, "platform"},
@@ -314,7 +315,7 @@ def _dispatch(world: World, dno: str) -> None:
         as_of=_at(-2),
         starts_at=grid.starts_at,
         n_period=grid.n_period,
-        method="test",
+        method=world.mark("forecast", dno),
         rule={"min_probability": 0.1},
         input_sha256="0" * 64,
         quantiles=[0.5],
