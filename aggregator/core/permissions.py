@@ -110,8 +110,7 @@ _PLATFORM_SEES = _EVERYONE | {
 
 # What an organisation of a kind may do at all; a role never reaches beyond its organisation's kind.
 KIND_MAY: dict[str, frozenset[Action]] = {
-    "dsrsp": _DSRSP_SEES
-    | {Action.REGISTER_FLEET, Action.SEND_READINGS, Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
+    "dsrsp": _DSRSP_SEES | {Action.REGISTER_FLEET, Action.SEND_READINGS, Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
     "dno": _DNO_SEES
     | {
         Action.CHANGE_LIMITS,

@@ -5,20 +5,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('aggregator', '0003_people_and_control'),
-        ('markets', '0002_append_only'),
+        ("aggregator", "0003_people_and_control"),
+        ("markets", "0002_append_only"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='StatementRelease',
+            name="StatementRelease",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('released_at', models.DateTimeField()),
-                ('act', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='aggregator.controlact')),
-                ('settlement_run', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='release', to='markets.settlementrun')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("released_at", models.DateTimeField()),
+                (
+                    "act",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="aggregator.controlact"
+                    ),
+                ),
+                (
+                    "settlement_run",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="release", to="markets.settlementrun"
+                    ),
+                ),
             ],
         ),
     ]
