@@ -23,7 +23,14 @@ class RequestForm(forms.Form):
     node = forms.CharField(
         label="Network node", max_length=80, widget=forms.TextInput(attrs={"list": "nodes"}), help_text="its code"
     )
-    day = forms.DateField(label="Date", widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"), help_text="local")
+    # Typed, not picked: a browser's own field writes the day as its language has it, 03/04 or 04/03.
+    day = forms.DateField(
+        label="Date",
+        input_formats=["%Y-%m-%d"],
+        widget=forms.DateInput({"placeholder": "2026-01-14", "autocomplete": "off"}, "%Y-%m-%d"),
+        help_text="local, as 2026-01-14",
+        error_messages={"invalid": "Write the day as 2026-01-14."},
+    )
     clock = forms.ChoiceField(label="From", choices=clock_choices, help_text="local time")
     n_period = forms.TypedChoiceField(
         label="For", coerce=int, choices=[(n, length_text(n)) for n in range(1, N_PERIOD_LONGEST + 1)]
