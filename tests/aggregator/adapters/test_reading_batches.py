@@ -37,7 +37,7 @@ class TestParseReadingBatch:
             (f"{HEADER}m-1,{AT},1.5\n".encode(), CSV),
             (f"energy_kwh,meter,starts_at\r\n1.5,m-1,{AT}".encode(), CSV),
             (f"\ufeff{HEADER}m-1,2026-01-14T11:30:00+01:00,1.50".encode(), CSV),
-            (gzip.compress(ndjson(ROW)), NDJSON),
+            (gzip.compress(ndjson(ROW), mtime=0), NDJSON),
             (b"\n" + ndjson(ROW) + b"\n\n", NDJSON),
         ],
     )
@@ -100,7 +100,9 @@ class TestParseReadingBatch:
         with pytest.raises(BatchRefused):
             parse_reading_batch(content, media_type)
 
-    @pytest.mark.parametrize("content", [b"\xff\xfe", gzip.compress(b"a" * 9 * 2**20), gzip.compress(ndjson(ROW))[:-9]])
+    @pytest.mark.parametrize(
+        "content", [b"\xff\xfe", gzip.compress(b"a" * 9 * 2**20, mtime=0), gzip.compress(ndjson(ROW), mtime=0)[:-9]]
+    )
     def test_refuses_other_bytes_than_text_within_bounds(self, content):
         with pytest.raises(FileRefused):
             parse_reading_batch(content, NDJSON)
