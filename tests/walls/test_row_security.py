@@ -24,7 +24,10 @@ from dispatch import policies as middle
 from markets import policies as top
 from tests.walls.rows import KINDS, Rows, make_rows
 
-pytestmark = pytest.mark.django_db  # each test's own transaction stands within the module's
+pytestmark = [
+    pytest.mark.django_db,  # each test's own transaction stands within the module's
+    pytest.mark.xdist_group("row security"),  # who may be the application's role is the whole server's to know
+]
 
 POLICIES = (*ground.POLICIES, *middle.POLICIES, *top.POLICIES)
 FUNCTIONS = (*ground.FUNCTIONS, *middle.FUNCTIONS, *top.FUNCTIONS)
