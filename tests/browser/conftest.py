@@ -15,6 +15,7 @@ from tests.browser.trial import Trial, trial_site
 IN_CI = os.environ.get("CI") == "true"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker does them all: they share a site, and a second browser would only take its processor."""
     for item in items:

@@ -50,7 +50,8 @@ def trial_site(folder: Path, *, with_more: bool = True) -> Iterator[Trial]:
         with_more: add what walks need beside the demo (``tests/browser/more.py``).
     """
     owner = _owner_url()
-    scratch = f"{urlsplit(owner).path[1:]}_browser"
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "alone")
+    scratch = f"{urlsplit(owner).path[1:]}_browser_{worker}"
     environment = _environment(folder, _named(owner, scratch))
     _drop(owner, scratch)
     try:
