@@ -73,11 +73,11 @@ def browser_page(open_window: Callable[..., Visit]) -> Visit:
 
 @pytest.fixture
 def window_of(open_window: Callable[..., Visit], people: dict[str, Person]) -> Callable[..., Visit]:
-    """Opens a window in which a person is logged in; they log in by the pages once, later windows share the session."""
+    """Opens a window in which a person is logged in: by the pages, and for windows soon after by the same session."""
 
     def open_logged_in(name: str, **options: Any) -> Visit:
         person = people[name]
-        if person.state is None:
+        if not person.is_fresh:
             log_in(open_window(), person)
         return open_window(storage_state=person.state, **options)
 

@@ -1,5 +1,6 @@
 """Chromium as an operator's browser: nothing from elsewhere, no error left unsaid, people logged in by the pages."""
 
+import math
 import time
 from base64 import b32decode
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ FLAGS = (
 )
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa")
 STEP_S = 30
+FRESH_S = 180  # of the 300 that a proof is taken for, so that a test of two minutes is not asked again
 DESK = {"width": 1280, "height": 800}
 # A zone that is not the grid's: what the page shows must not depend on whose clock the browser has.
 ELSEWHERE = "America/New_York"
@@ -154,6 +156,7 @@ class Person:
         secret: of the authenticator, base 32; empty before the first log-in.
         used_step: the last half-minute whose code was used; each is taken once.
         state: cookies of a session that is logged in, for further windows.
+        proved_at: when they logged in; control acts ask for a fresh proof after ``settings.CONFIRMED_FOR_S``.
     """
 
     name: str
@@ -161,6 +164,11 @@ class Person:
     secret: str = ""
     used_step: int = 0
     state: Any = None
+    proved_at: float = -math.inf
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.proved_at < FRESH_S
 
     def code(self) -> str:
         """A code that was not used yet; waits for the next half-minute where there is none."""
@@ -190,3 +198,4 @@ def log_in(visit: Visit, person: Person) -> None:
         page.get_by_role("button", name="Log in").click()
     page.get_by_role("button", name="Log out").wait_for()
     person.state = visit.context.storage_state()
+    person.proved_at = time.monotonic()
