@@ -1,6 +1,5 @@
 """CSV files, plain or gzipped, as typed columns: read in pieces, every value checked, errors by line and column."""
 
-import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from aggregator.adapters.bounded import BoundedFile, CellError, FileRefused, Limits
 from aggregator.adapters.cells import Column, Instant, Number, Text, Values
+from aggregator.adapters.csv_rows import numbered_rows
 from aggregator.core.types import FloatArray, IntArray, StrArray, TimeArray
 
 __all__ = [
@@ -107,7 +107,7 @@ def _read(
     progress: Progress | None,
 ) -> Table:
     file = BoundedFile(stream, name, limits=limits, on_bytes=progress.bytes_read if progress else None)
-    rows = _rows(file)
+    rows = numbered_rows(file.lines(), refused=FileRefused, where=f"{file.name}: ")
     header = tuple(next(rows, (1, []))[1])
     wanted = columns(header) if callable(columns) else columns
     places = _places(name, header, wanted)
@@ -177,22 +177,6 @@ class _Pieces:
         for name, pieces in self._values.items():
             columns[name] = np.concatenate(pieces)  # type: ignore[assignment]  # one kind a column
         return columns
-
-
-def _rows(file: BoundedFile) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not blank, each with the line it starts on."""
-    reader = csv.reader(file.lines(), strict=True)
-    line = 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise FileRefused(f"{file.name}: line {reader.line_num} is no CSV ({error})", line=line) from error
-        if row:
-            yield line, row
-        line = reader.line_num + 1
 
 
 def _places(name: str, header: tuple[str, ...], wanted: Sequence[Column]) -> dict[str, int | None]:

@@ -1,9 +1,7 @@
 """Batches of readings as clients send them: NDJSON, CSV or a JSON array, plain or gzipped."""
 
-import csv
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from aggregator.adapters.bounded import BoundedFile, Limits
 from aggregator.adapters.cells import Column, Instant, Number, Text
+from aggregator.adapters.csv_rows import numbered_rows
 from aggregator.core.errors import FlexError
 from aggregator.core.reading_batch import ReadingBatch, RejectedRow
 from aggregator.core.reading_rows import ReadingRows
@@ -110,8 +109,7 @@ def _typed(cells: _Cells) -> ReadingBatch:
 
 
 def _csv(text: str) -> _Cells:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    rows = _csv_rows(reader)
+    rows = numbered_rows(io.StringIO(text, newline=""), refused=BatchRefused)
     line, header = next(rows, (1, []))
     name = next((title for title in NAMES if title in header), "")
     if sorted(header) != sorted([name, TIME, ENERGY]) or not name:
@@ -123,20 +121,6 @@ def _csv(text: str) -> _Cells:
         is_whole = len(row) == len(header)
         cells.take(line, (row[places[0]], row[places[1]], row[places[2]]) if is_whole else None)
     return cells
-
-
-def _csv_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
-    line = 1
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise BatchRefused(f"line {reader.line_num} is no CSV ({error})", line=line) from error
-        if row:
-            yield line, row
-        line = reader.line_num + 1
 
 
 def _ndjson(text: str) -> _Cells:
