@@ -1,12 +1,14 @@
 """Read-only querysets for pages and the API; ``…_seen_by(organisation)`` is the first tenant wall."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 
-from aggregator.models import Organisation
+from aggregator.models import Organisation, TenantManager
 from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
+
+T = TypeVar("T", Setpoint, IssuedSetpoint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +92,24 @@ def run_requests_seen_by(organisation: Organisation) -> QuerySet[RunRequest]:
 
 def setpoints_seen_by(organisation: Organisation) -> QuerySet[Setpoint]:
     """A DSRSP's own setpoints; a DNO those in runs of its areas, where an EVSE is its pseudonym."""
-    if organisation.kind == Organisation.Kind.DSRSP:
-        return Setpoint.objects.for_tenant(organisation).select_related("evse", "run")
-    setpoints = Setpoint.objects.across_tenants().select_related("evse", "run")
-    if organisation.kind == Organisation.Kind.PLATFORM:
-        return setpoints
-    return setpoints.filter(run__area__organisation=organisation)
+    return _told_to_evses(Setpoint.objects, organisation)
 
 
 def issued_setpoints_seen_by(organisation: Organisation) -> QuerySet[IssuedSetpoint]:
     """What EVSEs were told at last, seen like setpoints."""
+    return _told_to_evses(IssuedSetpoint.objects, organisation)
+
+
+def _told_to_evses(told: TenantManager[T], organisation: Organisation) -> QuerySet[T]:
     if organisation.kind == Organisation.Kind.DSRSP:
-        return IssuedSetpoint.objects.for_tenant(organisation).select_related("evse", "run")
-    issued = IssuedSetpoint.objects.across_tenants().select_related("evse", "run")
+        return told.for_tenant(organisation).select_related("evse", "run")
+    everybodys = told.across_tenants().select_related("evse", "run")
     if organisation.kind == Organisation.Kind.PLATFORM:
-        return issued
-    return issued.filter(run__area__organisation=organisation)
+        return everybodys
+    return everybodys.filter(run__area__organisation=organisation)
 
 
 def newest_runs_seen_by(organisation: Organisation) -> QuerySet[DispatchRun]:
     """Of each area the run in force for the latest charging day that was planned."""
     runs = runs_seen_by(organisation).order_by("area", "-charging_day", "-created_at", "-pk")
     return runs.distinct("area")
-
-
-def n_evse_by_node(organisation: Organisation, runs: Iterable[DispatchRun]) -> dict[str, int]:
-    """EVSEs that these runs speak of, by the code of the node they hang on."""
-    found = setpoints_seen_by(organisation).filter(run__in=[run.pk for run in runs])
-    counts = found.order_by().values_list("evse__node__code").annotate(n=Count("evse", distinct=True))
-    return dict(counts)

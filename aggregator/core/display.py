@@ -30,6 +30,12 @@ def stamp(at: datetime) -> Stamp:
     )
 
 
+def span_text(starts_at: datetime, ends_at: datetime) -> str:
+    """A day or a night and half of the next in London's time: ``Thu 15 Jan 2026, 12:00 GMT to Fri 12:00 GMT``."""
+    first, last = starts_at.astimezone(LONDON), ends_at.astimezone(LONDON)
+    return f"{first:%a} {first.day} {first:%b %Y}, {first:%H:%M %Z} to {last:%a} {last:%H:%M %Z}"
+
+
 def number(value: object, n_decimal: int = 1) -> str:
     """Write a figure (exact money comes as text) with thousands separated; a dash where there is none."""
     if isinstance(value, str) and re.fullmatch(r"-?\d+(\.\d+)?", value, re.ASCII):

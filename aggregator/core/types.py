@@ -1,5 +1,6 @@
 """The array types every core shares."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,3 +14,8 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 StrArray: TypeAlias = NDArray[np.str_]
 TimeArray: TypeAlias = NDArray[np.datetime64]
 ObjectArray: TypeAlias = NDArray[np.object_]
+
+
+def float_array(values: Sequence[float]) -> FloatArray:
+    """Numbers as a row stores them, as a core takes them."""
+    return np.array(values, dtype=np.float64)

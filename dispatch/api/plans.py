@@ -12,7 +12,7 @@ from aggregator.rest.fields import Code, OffsetDateTime, PublicId, utc_text
 from aggregator.rest.serializers import Row
 from aggregator.rest.views import ListQuery, ListView
 from dispatch.api.runs import RUN, OfRun
-from dispatch.api.shapes import EXAMPLE_GRID, ON_GRID, Figure, Series, grid_of
+from dispatch.api.shapes import EXAMPLE_GRID, ON_GRID, Figure, Series
 from dispatch.models import RunNode, RunRequest, TargetSignal
 from dispatch.queries import run_nodes_seen_by, run_requests_seen_by
 from dispatch.services.plans import SeenNode, SeenRequest, see_nodes, see_requests
@@ -60,7 +60,7 @@ class PlanNodeRow(Row):
 
     @extend_schema_field(OffsetDateTime)
     def get_ends_at(self, seen: SeenNode) -> str:
-        return utc_text(grid_of(seen.node.run).ends_at)
+        return utc_text(seen.node.run.grid.ends_at)
 
     def get_planned_kw(self, seen: SeenNode) -> list[float] | None:
         return None if seen.suppressed else seen.node.planned_kw

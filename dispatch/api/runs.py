@@ -13,7 +13,7 @@ from aggregator.rest.fields import Code, Day, Facts, OffsetDateTime, PublicId, u
 from aggregator.rest.serializers import Row
 from aggregator.rest.spans import PartQuery
 from aggregator.rest.views import ApiView, DetailView, ListView
-from dispatch.api.shapes import EXAMPLE_GRID, grid_of
+from dispatch.api.shapes import EXAMPLE_GRID
 from dispatch.models import DispatchRun
 from dispatch.queries import runs_seen_by
 from dispatch.services.plans import SeenRun, is_area_shown, see_runs
@@ -64,7 +64,7 @@ class RunRow(Row):
 
     @extend_schema_field(OffsetDateTime)
     def get_ends_at(self, seen: SeenRun) -> str:
-        return utc_text(grid_of(seen.run).ends_at)
+        return utc_text(seen.run.grid.ends_at)
 
 
 class ObjectiveRow(Row):

@@ -12,7 +12,7 @@ from aggregator.rest.fields import Code, OffsetDateTime, utc_text
 from aggregator.rest.serializers import Row
 from aggregator.rest.views import ListQuery, ListView
 from dispatch.api.runs import OfRun
-from dispatch.api.shapes import EXAMPLE_GRID, ON_GRID, Series, grid_of
+from dispatch.api.shapes import EXAMPLE_GRID, ON_GRID, Series
 from dispatch.models import DispatchRun, Setpoint
 from dispatch.queries import setpoints_seen_by
 from dispatch.services.plans import SeenSetpoint, see_setpoints
@@ -39,12 +39,12 @@ class SetpointPlanRow(Row):
 
     @extend_schema_field(OffsetDateTime)
     def get_starts_at(self, setpoint: Setpoint) -> str:
-        grid = grid_of(self.context["run"])
+        grid = self.context["run"].grid
         return utc_text(grid.starts_at + setpoint.start_period * grid.step)
 
     @extend_schema_field(OffsetDateTime)
     def get_ends_at(self, setpoint: Setpoint) -> str:
-        grid = grid_of(self.context["run"])
+        grid = self.context["run"].grid
         return utc_text(grid.starts_at + setpoint.end_period * grid.step)
 
 
@@ -79,7 +79,7 @@ class SetpointRow(Row):
 
     @extend_schema_field(OffsetDateTime)
     def get_ends_at(self, seen: SeenSetpoint) -> str:
-        return utc_text(grid_of(seen.setpoint.run).ends_at)
+        return utc_text(seen.setpoint.run.grid.ends_at)
 
     def get_issued_kw(self, seen: SeenSetpoint) -> list[float] | None:
         return None if seen.issued is None else seen.issued.setpoint_kw

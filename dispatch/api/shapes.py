@@ -7,9 +7,6 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from aggregator.core.timegrid import TimeGrid
-from dispatch.models import DispatchRun
-
 ON_GRID = "one value a period of the run's grid: value i holds from starts_at + i × period_minutes to the next"
 EXAMPLE_GRID = {"starts_at": "2026-01-14T12:00:00Z", "ends_at": "2026-01-14T13:00:00Z", "period_minutes": 30}
 
@@ -34,7 +31,3 @@ class Figure(serializers.Field[Any, Any, Any, Any]):
 
     def to_representation(self, value: float) -> float | None:
         return value if isfinite(value) else None
-
-
-def grid_of(run: DispatchRun) -> TimeGrid:
-    return TimeGrid(run.starts_at, run.n_period, run.period_minutes)

@@ -4,6 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from aggregator.core.timegrid import TimeGrid
 from aggregator.models import EVSE, AvailabilityForecast, NetworkNode, Organisation, TenantManager
 from dispatch.models.targets import TargetSignal
 
@@ -48,6 +49,11 @@ class DispatchRun(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk} of {self.area} for {self.charging_day}"
+
+    @property
+    def grid(self) -> TimeGrid:
+        """The periods its arrays speak of."""
+        return TimeGrid(self.starts_at, self.n_period, self.period_minutes)
 
 
 class RunNode(models.Model):

@@ -9,7 +9,7 @@ from aggregator.arrays.readings import load_energy_kwh
 from aggregator.core.chart import Series
 from aggregator.core.day_panel import DayPanel, curves_panel
 from aggregator.core.timegrid import LONDON, TimeGrid
-from aggregator.core.types import FloatArray
+from aggregator.core.types import FloatArray, float_array
 from aggregator.models import EVSE, Organisation
 from aggregator.queries import enrolments_seen_by, evses_seen_by, identities_seen_by, meters_seen_by, sessions_seen_by
 from dispatch.models import DispatchRun, IssuedSetpoint, Setpoint
@@ -165,11 +165,11 @@ def _told(setpoint: Setpoint, issued: IssuedSetpoint | None) -> ToldLine:
 
 def _day(setpoint: Setpoint, issued: IssuedSetpoint | None, *, with_readings: bool, now: datetime) -> EvseDay:
     run = setpoint.run
-    grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
-    curves = [Series("limit", "Setpoint (at most)", _array(setpoint.setpoint_kw))]
+    grid = run.grid
+    curves = [Series("limit", "Setpoint (at most)", float_array(setpoint.setpoint_kw))]
     if issued is not None:
-        curves.append(Series("uncontrolled", "Told in the end (at most)", _array(issued.setpoint_kw)))
-    curves.append(Series("planned", "Planned", _array(setpoint.planned_kw)))
+        curves.append(Series("uncontrolled", "Told in the end (at most)", float_array(issued.setpoint_kw)))
+    curves.append(Series("planned", "Planned", float_array(setpoint.planned_kw)))
     metered_kw = _metered_kw(setpoint, grid, now) if with_readings else None
     if metered_kw is not None:
         curves.append(Series("metered", "Metered", metered_kw))
@@ -197,7 +197,3 @@ def _metered_kw(setpoint: Setpoint, grid: TimeGrid, now: datetime) -> FloatArray
 def _day_text(run: DispatchRun, grid: TimeGrid) -> str:
     first, last = grid.starts_at.astimezone(LONDON), grid.ends_at.astimezone(LONDON)
     return f"{run.charging_day.isoformat()}, {first:%a %H:%M %Z} to {last:%a %H:%M %Z}"
-
-
-def _array(values: list[float]) -> FloatArray:
-    return np.array(values, dtype=np.float64)

@@ -9,12 +9,11 @@ from django.db.models import Max
 
 from aggregator.arrays.readings import load_energy_kwh
 from aggregator.core.day_panel import DayPanel, DayPowers, day_panel
-from aggregator.core.display import number, stamp
-from aggregator.core.small_numbers import shown_nodes
+from aggregator.core.display import number, span_text, stamp
 from aggregator.core.timegrid import LONDON, TimeGrid
-from aggregator.core.types import FloatArray
+from aggregator.core.types import FloatArray, float_array
 from aggregator.models import Meter, NetworkNode, NodeRating, Organisation
-from aggregator.queries import meter_days_seen_by, meters_seen_by, nodes_seen_by, ratings_seen_by
+from aggregator.queries import meter_days_seen_by, meters_seen_by, ratings_seen_by
 from dispatch.core.network import rating_kw
 from dispatch.core.network_page import (
     Fact,
@@ -37,13 +36,13 @@ from dispatch.core.network_state import (
     TreeRow,
     loading_of,
     matching,
-    n_evse_below,
     path_to,
     tree_rows,
     worst_first,
 )
 from dispatch.models import DispatchRun, RunNode, TargetSignal
-from dispatch.queries import n_evse_by_node, newest_runs_seen_by, run_nodes_seen_by, targets_seen_by
+from dispatch.queries import newest_runs_seen_by, run_nodes_seen_by, targets_seen_by
+from dispatch.services.plans import EvseCounts, count_evses, network_of
 
 N_WORST = 5
 N_REQUEST = 20
@@ -123,25 +122,20 @@ def node_page(*, organisation: Organisation, node: NetworkNode, with_readings: b
 
 
 def _load(organisation: Organisation, *, with_readings: bool) -> _Network:
-    nodes = _nodes(organisation)
+    nodes = network_of(organisation)
     runs = tuple(sorted(newest_runs_seen_by(organisation), key=lambda run: (run.charging_day, run.created_at)))
     planned = {one.node.code: one for one in _run_nodes(organisation, runs)}
-    n_evse = n_evse_below(nodes, n_evse_by_node(organisation, runs)) if runs else {}
-    shown = _shown(organisation, nodes, n_evse)
+    counts = _counts(nodes, runs, planned, count_evses(runs, nodes, organisation))
+    shown = counts.shown
     return _Network(
         nodes=nodes,
         runs=runs,
         planned=planned,
-        n_evse=n_evse,
+        n_evse=counts.n_evse,
         shown=shown,
         loading={code: loading_of(_day(one, is_shown=code in shown)) for code, one in planned.items()},
         newest=_newest_readings(organisation, nodes, runs) if with_readings and runs else {},
     )
-
-
-def _nodes(organisation: Organisation) -> tuple[Node, ...]:
-    rows = nodes_seen_by(organisation).order_by("code").values_list("code", "name", "kind", "parent__code")
-    return tuple(Node(*row) for row in rows)
 
 
 def _run_nodes(organisation: Organisation, runs: Sequence[DispatchRun]) -> list[RunNode]:
@@ -150,27 +144,30 @@ def _run_nodes(organisation: Organisation, runs: Sequence[DispatchRun]) -> list[
     return sorted(run_nodes_seen_by(organisation).filter(run__in=list(order)), key=lambda one: order[one.run_id])
 
 
-def _shown(organisation: Organisation, nodes: Sequence[Node], n_evse: Mapping[str, int]) -> frozenset[str]:
-    """Nodes whose EV-only figures may be shown; the platform sees all."""
-    if organisation.kind == Organisation.Kind.PLATFORM:
-        return frozenset(n_evse)
-    return shown_nodes(n_evse, {node.code: node.parent if node.parent in n_evse else None for node in nodes})
-
-
-def _grid(run: DispatchRun) -> TimeGrid:
-    return TimeGrid(run.starts_at, run.n_period, run.period_minutes)
-
-
-def _array(values: Sequence[float]) -> FloatArray:
-    return np.array(values, dtype=np.float64)
+def _counts(
+    nodes: Sequence[Node],
+    runs: Sequence[DispatchRun],
+    planned: Mapping[str, RunNode],
+    by_run: Mapping[int, EvseCounts],
+) -> EvseCounts:
+    """EVSEs behind what is shown of each node: those of the run that planned it, else of the newest that has any."""
+    if not runs:
+        return EvseCounts({}, frozenset())
+    run_of = {node.code: runs[-1].pk for node in nodes}
+    run_of |= {code: run.pk for run in runs for code, n_evse in by_run[run.pk].n_evse.items() if n_evse}
+    run_of |= {code: one.run_id for code, one in planned.items()}
+    return EvseCounts(
+        {code: by_run[pk].n_evse[code] for code, pk in run_of.items()},
+        frozenset(code for code, pk in run_of.items() if code in by_run[pk].shown),
+    )
 
 
 def _day(planned: RunNode, *, is_shown: bool) -> NodeDay:
     return NodeDay(
-        grid=_grid(planned.run),
+        grid=planned.run.grid,
         rating_kw=planned.rating_kw,
-        background_kw=_array(planned.background_kw),
-        planned_kw=_array(planned.planned_kw) if is_shown else None,
+        background_kw=float_array(planned.background_kw),
+        planned_kw=float_array(planned.planned_kw) if is_shown else None,
     )
 
 
@@ -212,17 +209,16 @@ def _line(network: _Network, row: TreeRow, now: datetime) -> NodeLine:
 def _measured(network: _Network, code: str, now: datetime) -> Measured:
     """Once the day shown is over its age is said once for the page, and not again on every line."""
     found = measured(network.newest.get(code), now=now)
-    is_over = all(_grid(run).ends_at <= now for run in network.runs)
+    is_over = all(run.grid.ends_at <= now for run in network.runs)
     return Measured(found.age, found.at, is_stale=found.is_stale and not is_over)
 
 
 def _run_line(run: DispatchRun, now: datetime) -> RunLine:
-    grid = _grid(run)
-    first, last = grid.starts_at.astimezone(LONDON), grid.ends_at.astimezone(LONDON)
+    grid = run.grid
     return RunLine(
         pk=run.pk,
         area=run.area.name or run.area.code,
-        day=f"{first:%a} {first.day} {first:%b %Y}, {first:%H:%M %Z} to {last:%a} {last:%H:%M %Z}",
+        day=span_text(grid.starts_at, grid.ends_at),
         as_of=stamp(run.as_of),
         is_over=grid.ends_at <= now,
     )
@@ -239,7 +235,7 @@ def _facts(network: _Network, code: str, planned: RunNode | None) -> tuple[Fact,
         return (counted,)
     cells = loading_cells(network.loading[code])
     at_peak = int(np.argmin(planned.limit_kw))
-    local = _grid(planned.run).starts()[at_peak].astimezone(LONDON)
+    local = planned.run.grid.starts()[at_peak].astimezone(LONDON)
     facts = [
         Fact("Rating", number(planned.rating_kw), "kW"),
         Fact("Forecast peak", cells.peak_kw, "kW", f"{cells.peak_at}{', ' + cells.note if cells.note else ''}"),
@@ -255,18 +251,18 @@ def _facts(network: _Network, code: str, planned: RunNode | None) -> tuple[Fact,
 
 
 def _panel(network: _Network, node: NetworkNode, planned: RunNode, *, with_readings: bool, now: datetime) -> DayPanel:
-    grid, is_shown = _grid(planned.run), node.code in network.shown
-    background_kw, planned_kw = _array(planned.background_kw), _array(planned.planned_kw)
+    grid, is_shown = planned.run.grid, node.code in network.shown
+    background_kw, planned_kw = float_array(planned.background_kw), float_array(planned.planned_kw)
     rated_kw = np.full(grid.n_period, planned.rating_kw)
     return day_panel(
         DayPowers(
             grid=grid,
             rating_kw=rated_kw,
             background_kw=background_kw,
-            reserve_kw=_array(planned.reserve_kw),
-            limit_kw=_array(planned.limit_kw),
+            reserve_kw=float_array(planned.reserve_kw),
+            limit_kw=float_array(planned.limit_kw),
             planned_kw=planned_kw if is_shown else None,
-            ceiling_kw=_array(planned.ceiling_kw) if is_shown else None,
+            ceiling_kw=float_array(planned.ceiling_kw) if is_shown else None,
             background_was_kw=_background_was_kw(node, grid, now) if with_readings else None,
             headroom_kw=rated_kw - background_kw - planned_kw if is_shown else rated_kw - background_kw,
         )

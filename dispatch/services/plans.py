@@ -25,6 +25,14 @@ class SeenRun:
 
 
 @dataclass(frozen=True, slots=True)
+class EvseCounts:
+    """EVSEs of a run at and below each node, by code, and the nodes whose EV-only figures may be told."""
+
+    n_evse: Mapping[str, int]
+    shown: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class SeenNode:
     """A node of a plan; where ``suppressed``, planned power, ceiling and price are not for this reader."""
 
@@ -74,20 +82,30 @@ def _in_force(runs: Iterable[DispatchRun]) -> frozenset[int]:
 
 
 def shown_nodes_in(runs: Sequence[DispatchRun], organisation: Organisation) -> Mapping[int, frozenset[str]]:
-    """Codes of the nodes whose EV-only figures an organisation may see, by run; the platform sees all."""
-    nodes = _nodes(organisation)
-    if organisation.kind == Organisation.Kind.PLATFORM:
-        return {run.pk: frozenset(node.code for node in nodes) for run in runs}
-    parents = {node.code: node.parent for node in nodes}
-    n_at = _n_evse_at(runs, organisation)
-    return {run.pk: shown_nodes(n_evse_below(nodes, n_at.get(run.pk, {})), parents) for run in runs}
+    """Codes of the nodes whose EV-only figures an organisation may see, by run."""
+    nodes = network_of(organisation)
+    return {pk: counts.shown for pk, counts in count_evses(runs, nodes, organisation).items()}
 
 
-def _nodes(organisation: Organisation) -> list[Node]:
-    """Nodes an organisation sees; the top of what it sees has no parent here."""
+def network_of(organisation: Organisation) -> tuple[Node, ...]:
+    """Nodes an organisation sees, by code; the top of what it sees has no parent here."""
     rows = list(nodes_seen_by(organisation).order_by("code").values_list("code", "name", "kind", "parent__code"))
     known = {code for code, *_ in rows}
-    return [Node(code, name, kind, parent if parent in known else None) for code, name, kind, parent in rows]
+    return tuple(Node(code, name, kind, parent if parent in known else None) for code, name, kind, parent in rows)
+
+
+def count_evses(
+    runs: Sequence[DispatchRun], nodes: Sequence[Node], organisation: Organisation
+) -> dict[int, EvseCounts]:
+    """Count the EVSEs behind each node's figures, run by run; the platform may see figures of however few."""
+    n_at = _n_evse_at(runs, organisation)
+    parents = {node.code: node.parent for node in nodes}
+    found = {}
+    for run in runs:
+        n_evse = n_evse_below(nodes, n_at.get(run.pk, {}))
+        sees_all = organisation.kind == Organisation.Kind.PLATFORM
+        found[run.pk] = EvseCounts(n_evse, frozenset(n_evse) if sees_all else shown_nodes(n_evse, parents))
+    return found
 
 
 def _n_evse_at(runs: Sequence[DispatchRun], organisation: Organisation) -> dict[int, dict[str, int]]:
@@ -129,7 +147,7 @@ def see_requests(requests: Sequence[RunRequest], organisation: Organisation) -> 
 
 def _window(request: RunRequest) -> TimeGrid:
     run = request.run
-    grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
+    grid = run.grid
     n_period = request.end_period - request.start_period
     return TimeGrid(grid.starts_at + request.start_period * grid.step, n_period, run.period_minutes)
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from aggregator.core.chart import Series
 from aggregator.core.day_panel import DayPanel, DayPowers, curves_panel, day_panel
-from aggregator.core.timegrid import LONDON, TimeGrid
-from aggregator.core.types import FloatArray
+from aggregator.core.display import span_text
+from aggregator.core.types import float_array
 from aggregator.models import Organisation
 from aggregator.queries import identities_seen_by
 from dispatch.models import DispatchRun, RunNode, RunRequest, Setpoint
@@ -190,7 +190,7 @@ def run_page(*, run: DispatchRun, organisation: Organisation, with_requests: boo
         pk=run.pk,
         area=run.area.name or run.area.code,
         charging_day=run.charging_day.isoformat(),
-        day=day_text(run),
+        day=span_text(run.starts_at, run.grid.ends_at),
         as_of=run.as_of,
         created_at=run.created_at,
         method=run.method,
@@ -222,13 +222,13 @@ def node_panel(*, run: DispatchRun, node: RunNode, organisation: Organisation) -
     is_shown = not see_nodes(run, [node], organisation)[0].suppressed
     return day_panel(
         DayPowers(
-            grid=grid_of(run),
+            grid=run.grid,
             rating_kw=np.full(run.n_period, node.rating_kw),
-            background_kw=_array(node.background_kw),
-            reserve_kw=_array(node.reserve_kw),
-            limit_kw=_array(node.limit_kw),
-            planned_kw=_array(node.planned_kw) if is_shown else None,
-            ceiling_kw=_array(node.ceiling_kw) if is_shown else None,
+            background_kw=float_array(node.background_kw),
+            reserve_kw=float_array(node.reserve_kw),
+            limit_kw=float_array(node.limit_kw),
+            planned_kw=float_array(node.planned_kw) if is_shown else None,
+            ceiling_kw=float_array(node.ceiling_kw) if is_shown else None,
         )
     )
 
@@ -265,17 +265,6 @@ def nodes_of_run(*, run: DispatchRun, organisation: Organisation) -> Sequence[st
     """Codes of a run's nodes that the organisation sees, the area's own first."""
     codes = run_nodes_seen_by(organisation).filter(run=run).order_by("node__code").values_list("node__code", flat=True)
     return sorted(codes, key=lambda code: (code != run.area.code, code))
-
-
-def grid_of(run: DispatchRun) -> TimeGrid:
-    return TimeGrid(run.starts_at, run.n_period, run.period_minutes)
-
-
-def day_text(run: DispatchRun) -> str:
-    """The charging day in local time."""
-    grid = grid_of(run)
-    first, last = grid.starts_at.astimezone(LONDON), grid.ends_at.astimezone(LONDON)
-    return f"{first:%a} {first.day} {first:%b %Y}, {first:%H:%M %Z} to {last:%a} {last:%H:%M %Z}"
 
 
 def _costs(run: DispatchRun) -> tuple[CostLine, ...]:
@@ -318,7 +307,7 @@ def _shortfall_kwh(request: RunRequest, run: DispatchRun) -> float:
 
 def _node_line(seen: SeenNode) -> NodeLine:
     node = seen.node
-    margin_kw = float((_array(node.limit_kw) - _array(node.planned_kw)).min())
+    margin_kw = float((float_array(node.limit_kw) - float_array(node.planned_kw)).min())
     return NodeLine(
         code=node.node.code,
         kind=node.node.get_kind_display(),
@@ -334,11 +323,7 @@ def _node_line(seen: SeenNode) -> NodeLine:
 def _own(run: DispatchRun, organisation: Organisation) -> FleetTotals:
     plan = fleet_plan(run, organisation)
     curves = (
-        Series("limit", "Setpoints (at most)", _array(plan.ceiling_kw)),
-        Series("planned", "Planned", _array(plan.planned_kw)),
+        Series("limit", "Setpoints (at most)", float_array(plan.ceiling_kw)),
+        Series("planned", "Planned", float_array(plan.planned_kw)),
     )
-    return FleetTotals(plan.n_evse, plan.energy_kwh, plan.unserved_kwh, curves_panel(grid_of(run), curves))
-
-
-def _array(values: Sequence[float]) -> FloatArray:
-    return np.array(values, dtype=np.float64)
+    return FleetTotals(plan.n_evse, plan.energy_kwh, plan.unserved_kwh, curves_panel(run.grid, curves))

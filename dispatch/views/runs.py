@@ -18,7 +18,6 @@ from dispatch.queries import run_nodes_seen_by, runs_seen_by, setpoints_seen_by
 from dispatch.services.plans import see_setpoints
 from dispatch.services.run_pages import (
     find_run,
-    grid_of,
     node_lines,
     node_panel,
     nodes_of_run,
@@ -113,7 +112,7 @@ class RunSetpoints(PageView):
 
     def get(self, request: HttpRequest, run: int) -> HttpResponse:  # noqa: ARG002 - Django's signature
         found = run_or_404(self, run)
-        starts = [f"{at:%Y-%m-%dT%H:%MZ}" for at in grid_of(found).starts()]
+        starts = [f"{at:%Y-%m-%dT%H:%MZ}" for at in found.grid.starts()]
         return csv_answer(f"setpoints_run_{found.pk}.csv", ("pseudonym", "what", *starts), self._rows(found))
 
     def _rows(self, run: DispatchRun) -> Iterator[tuple[Cell, ...]]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from aggregator.core.display import number, stamp
-from aggregator.core.timegrid import LONDON, TimeGrid, charging_day
+from aggregator.core.display import number, span_text, stamp
+from aggregator.core.timegrid import TimeGrid, charging_day
 from aggregator.models import Organisation, as_platform
 from aggregator.queries import findings_by_code, worst_severity_by_code
 from markets.arrays.cycles import finding_sources
@@ -58,11 +58,7 @@ def _describe(organisation: Organisation, cycle_pk: int | None, node_code: str) 
 
 def _day(cycle: CycleRun) -> str:
     grid: TimeGrid = charging_day(cycle.charging_day)
-    first, last = grid.starts_at.astimezone(LONDON), grid.ends_at.astimezone(LONDON)
-    return (
-        f"{first:%a} {first.day} {first:%b %Y}, {first:%H:%M %Z} to {last:%a} {last:%H:%M %Z} "
-        f"({grid.n_period} settlement periods)"
-    )
+    return f"{span_text(grid.starts_at, grid.ends_at)} ({grid.n_period} settlement periods)"
 
 
 def _error(cycle: CycleRun, *, is_fleet: bool) -> str:

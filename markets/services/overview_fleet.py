@@ -26,7 +26,7 @@ def fleet_view(*, cycle: CycleRun, organisation: Organisation, statements: Seque
     """Show one DSRSP its own plan, its own meters and its own statements of a cycle."""
     if cycle.run is None:
         return CycleView(tile_groups=())
-    grid = TimeGrid(cycle.run.starts_at, cycle.run.n_period, cycle.run.period_minutes)
+    grid = cycle.run.grid
     plan = fleet_plan(cycle.run, organisation)
     planned_kw = np.array(plan.planned_kw, dtype=np.float64)
     meter_kw = _meter_kw(cycle, plan, grid)

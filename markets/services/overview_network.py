@@ -1,14 +1,13 @@
 """A cycle as the network's side sees it: limits and totals by node, no EVSE and no handful of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from aggregator.core.day_panel import DayPowers, day_panel
 from aggregator.core.small_numbers import shown_nodes
-from aggregator.core.timegrid import TimeGrid
-from aggregator.core.types import FloatArray
+from aggregator.core.types import float_array
 from aggregator.models import NetworkNode, Organisation
 from aggregator.queries import nodes_of
 from dispatch.models import DispatchRun, RunNode
@@ -93,26 +92,22 @@ def _chosen(tree: Tree, asked: str, tightest: object) -> str:
 
 
 def _powers(cycle: CycleRun, run: DispatchRun, code: str, *, are_ev_figures_shown: bool) -> DayPowers:
-    grid = TimeGrid(run.starts_at, run.n_period, run.period_minutes)
+    grid = run.grid
     planned: RunNode = nodes_in(run).get(node__code=code)
     delivered: CycleNode | None = nodes_in_cycle(cycle).filter(node__code=code).first()
     shown = delivered if are_ev_figures_shown else None
     return DayPowers(
         grid=grid,
         rating_kw=np.full(grid.n_period, planned.rating_kw),
-        background_kw=_array(planned.background_kw),
-        reserve_kw=_array(planned.reserve_kw),
-        limit_kw=_array(planned.limit_kw),
-        uncontrolled_kw=None if shown is None else _array(shown.uncontrolled_kw),
-        planned_kw=_array(planned.planned_kw) if are_ev_figures_shown else None,
-        metered_kw=None if shown is None else _array(shown.metered_kw),
-        ceiling_kw=_array(planned.ceiling_kw) if are_ev_figures_shown else None,
-        background_was_kw=None if delivered is None else _array(delivered.background_kw),
+        background_kw=float_array(planned.background_kw),
+        reserve_kw=float_array(planned.reserve_kw),
+        limit_kw=float_array(planned.limit_kw),
+        uncontrolled_kw=None if shown is None else float_array(shown.uncontrolled_kw),
+        planned_kw=float_array(planned.planned_kw) if are_ev_figures_shown else None,
+        metered_kw=None if shown is None else float_array(shown.metered_kw),
+        ceiling_kw=float_array(planned.ceiling_kw) if are_ev_figures_shown else None,
+        background_was_kw=None if delivered is None else float_array(delivered.background_kw),
     )
-
-
-def _array(values: Sequence[float]) -> FloatArray:
-    return np.array(values, dtype=np.float64)
 
 
 def _label(tree: Tree, code: str, shown: Collection[str]) -> str:

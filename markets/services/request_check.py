@@ -11,7 +11,6 @@ from aggregator.services.turns import take_turn
 from dispatch.models import RunNode
 from dispatch.queries import run_nodes_seen_by, runs_seen_by
 from dispatch.services.plans import see_nodes
-from dispatch.services.run_pages import grid_of
 from markets.services.requests import KIND, DispatchRequest, RequestPlan, ask_request_dispatch
 
 
@@ -60,5 +59,5 @@ def ask_once(
 
 def _in_window(node: RunNode, plan: RequestPlan) -> list[float]:
     asked = plan.request
-    starts = grid_of(node.run).starts()
+    starts = node.run.grid.starts()
     return [kw for at, kw in zip(starts, node.planned_kw, strict=True) if asked.starts_at <= at < asked.ends_at]

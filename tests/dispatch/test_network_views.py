@@ -164,6 +164,28 @@ class TestNode:
         for secret in ("series-planned", "EV peak planned", "Worth of one more kW"):
             assert secret not in page
 
+    def test_hides_what_a_newer_run_plans_for_a_handful_though_an_older_one_planned_many(self, client):
+        """Figures are those of the run that planned a node last, so its EVSEs count, not those of all runs together."""
+        cycle = make_cycle()
+        batch, feeder, grid = cycle.row.delivery_batch, cycle.nodes["F3"], cycle.grid
+        for code, n in (("F1", 6), ("F3", 6)):
+            own = make_organisation(f"of-{code.lower()}")
+            make_own_plan(cycle.row.run, own, cycle.nodes[code], batch, grid, kw=[4.0] * n)
+        client = log_in(client, make_person("ada", cycle.dno, "control_room_operator"))
+        assert "EV peak planned" in text_of(client.get("/network/F3/"))
+
+        planned = RunNode.objects.get(node=feeder)
+        planned.run.pk, planned.run.area, planned.run.input_sha256 = None, feeder, "9" * 64
+        planned.run.save()
+        planned.pk, planned.run = None, planned.run
+        planned.save()
+        make_own_plan(planned.run, make_organisation("late"), feeder, batch, grid, kw=[4.0] * 3)
+
+        page = text_of(client.get("/network/F3/"))
+        assert "EV-only figures of F3 are not shown" in page
+        assert "EV peak planned" not in page
+        assert lines(text_of(client.get("/network/?open=P1&open=S1")))["F3"][2].endswith("without EVs")
+
     def test_shows_the_platform_everything(self, client, cycle):
         client = log_in(client, make_person("root", make_organisation("headroom", "platform"), "platform_admin"))
 
