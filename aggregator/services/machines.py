@@ -79,7 +79,7 @@ def register_machine(
             application=application, organisation=organisation, scopes=sorted(scopes), created_at=now
         )
         record_event(
-            action="machine_registered",
+            action="machine.registered",
             subject=f"machine {credentials.client_id}",
             organisation=organisation,
             after={"name": name, "scopes": sorted(scopes)},
@@ -109,7 +109,7 @@ def revoke_machine(*, organisation: Organisation, client_id: str, now: datetime)
         scopes = list(machine.scopes)
         machine.application.delete()  # and with it, by the database, the client and every token
         record_event(
-            action="machine_revoked",
+            action="machine.revoked",
             subject=f"machine {client_id}",
             organisation=organisation,
             before={"name": name, "scopes": scopes},

@@ -88,7 +88,7 @@ def give_role(
         given, _ = Membership.objects.update_or_create(user=user, organisation=organisation, defaults={"role": role})
         if before != {"role": role}:
             record_event(
-                action="role_given",
+                action="role.given",
                 subject=f"person {username}",
                 organisation=organisation,
                 before=before,
@@ -114,7 +114,7 @@ def take_role(*, username: str, organisation: Organisation, manager: Manager | N
         _check_not_last(present, organisation, new_role="")
         present.delete()
         record_event(
-            action="role_taken",
+            action="role.taken",
             subject=f"person {username}",
             organisation=organisation,
             before={"role": present.role},
@@ -148,7 +148,7 @@ def make_person(*, username: str, organisation: Organisation | None, now: dateti
         if model.objects.filter(username__iexact=username).exists():
             raise PersonNameRefused(f"somebody logs in as {username} already, in these or other capitals")
         user.save()
-        record_event(action="person_made", subject=f"person {username}", organisation=organisation, at=now)
+        record_event(action="person.made", subject=f"person {username}", organisation=organisation, at=now)
     return user, password
 
 

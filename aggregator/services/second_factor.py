@@ -100,7 +100,7 @@ def set_up_authenticator(
         n_forgotten = _forget(user)
         device = TOTPDevice.objects.create(user=user, name="Authenticator", key=secret, last_t=step)
         codes = replace_recovery_codes(user=user)
-        action = "second_factor_replaced" if n_forgotten else "second_factor_set_up"
+        action = "second_factor.replaced" if n_forgotten else "second_factor.set_up"
         record_of_person(action=action, user=user, at=now)
     return device, codes
 
@@ -109,7 +109,7 @@ def renew_recovery_codes(*, user: User, now: datetime) -> list[str]:
     """Make new recovery codes, told this once; those before are void."""
     with transaction.atomic():
         codes = replace_recovery_codes(user=user)
-        record_of_person(action="recovery_codes_renewed", user=user, at=now)
+        record_of_person(action="recovery_codes.renewed", user=user, at=now)
     return codes
 
 
@@ -128,7 +128,7 @@ def reset_second_factor(*, user: User, now: datetime) -> bool:
     with transaction.atomic():
         had_any = _forget(user) > 0
         if had_any:
-            record_of_person(action="second_factor_reset", user=user, at=now, by_themselves=False)
+            record_of_person(action="second_factor.reset", user=user, at=now, by_themselves=False)
     return had_any
 
 

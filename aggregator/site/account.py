@@ -114,6 +114,6 @@ class NewPassword(ConfirmedMixin):
             return self.page("people/new_password.html", {"form": form}, status=400)
         with transaction.atomic():
             form.save()
-            record_of_person(action="password_changed", user=user, at=timezone.now())
+            record_of_person(action="password.changed", user=user, at=timezone.now())
         update_session_auth_hash(request, user)
         return redirect("account")

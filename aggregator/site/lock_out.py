@@ -41,9 +41,9 @@ def _record_failure(*, credentials: dict[str, Any], request: HttpRequest | None 
     if request is None or request.axes_failures_since_start is None:  # type: ignore[attr-defined]
         return
     refused = {"username": credentials["username"], "address": request.axes_ip_address, "at": timezone.now()}  # type: ignore[attr-defined]
-    record_refusal(action="log_in_failed", **refused)
+    record_refusal(action="log_in.failed", **refused)
     if request.axes_locked_out:  # type: ignore[attr-defined]
-        record_refusal(action="locked_out", **refused)
+        record_refusal(action="log_in.locked_out", **refused)
 
 
 user_login_failed.connect(_record_failure, dispatch_uid="headroom failed log-in")

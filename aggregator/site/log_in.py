@@ -120,7 +120,7 @@ class LogOut(PageView):
         user = verified_person(request)
         logout(request)
         if user:
-            record_of_person(action="log_out", user=user, at=timezone.now())
+            record_of_person(action="log_in.ended", user=user, at=timezone.now())
         return redirect(settings.LOGOUT_REDIRECT_URL)
 
 
@@ -132,4 +132,4 @@ def complete_log_in(request: HttpRequest, user: User, device: Device, *, now: da
     confirm_now(request, now=now)
     request.session.set_expiry(now + timedelta(seconds=settings.SESSION_COOKIE_AGE))
     note_presence(request, now=now)
-    record_of_person(action="log_in", user=user, at=now, after={"with": device.name})
+    record_of_person(action="log_in.succeeded", user=user, at=now, after={"with": device.name})

@@ -45,7 +45,7 @@ class TestRegisterMachine:
         made = register(scopes=("readings:write", "fleet:read"))
         event = Event.objects.across_tenants().get()
 
-        assert (event.action, event.subject) == ("machine_registered", f"machine {made.client_id}")
+        assert (event.action, event.subject) == ("machine.registered", f"machine {made.client_id}")
         assert event.after == {"name": "billing", "scopes": ["fleet:read", "readings:write"]}
 
     @pytest.mark.parametrize("scopes", [(), ("everything",), ("dispatch:write",), ("fleet:read", "settlement:write")])
@@ -85,9 +85,9 @@ class TestRevokeMachine:
 
         assert client.get("/api/v1/me/").status_code == 401
         assert not get_access_token_model().objects.exists()
-        assert list(Event.objects.across_tenants().values_list("action", flat=True)) == [
-            "machine_registered",
-            "machine_revoked",
+        assert list(Event.objects.across_tenants().order_by("sequence").values_list("action", flat=True)) == [
+            "machine.registered",
+            "machine.revoked",
         ]
 
     def test_knows_no_client_of_another_organisation(self):

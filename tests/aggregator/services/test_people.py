@@ -60,8 +60,8 @@ class TestGiveRole:
 
         assert Membership.objects.get(user__username="ada").role == "auditor"
         assert recorded() == [
-            ("role_given", "person ada", None, {"role": "operator"}),
-            ("role_given", "person ada", {"role": "operator"}, {"role": "auditor"}),
+            ("role.given", "person ada", None, {"role": "operator"}),
+            ("role.given", "person ada", {"role": "operator"}, {"role": "auditor"}),
         ]
         assert set(Event.objects.across_tenants().values_list("actor", "organisation__code")) == {
             ("person:boss", "flexco")
@@ -120,7 +120,7 @@ class TestTakeRole:
         take("ada", flexco, by)
 
         assert not Membership.objects.filter(user__username="ada").exists()
-        assert recorded() == [("role_taken", "person ada", {"role": "operator"}, None)]
+        assert recorded() == [("role.taken", "person ada", {"role": "operator"}, None)]
 
     def test_leaves_other_memberships(self):
         flexco, voltway = make_organisation(), make_organisation("voltway")
@@ -164,7 +164,7 @@ class TestMakePerson:
 
         assert user.check_password(password)
         assert len(password) >= 20
-        assert recorded() == [("person_made", "person ada", None, None)]
+        assert recorded() == [("person.made", "person ada", None, None)]
 
     @pytest.mark.parametrize("name", ["", "a b", "<b>", "x" * 151, "ada\n", "a\x00", "ﬁ", "ADA"])
     def test_refuses_names_that_mislead(self, name):
@@ -188,7 +188,7 @@ class TestCommands:
         authenticator_of(user)
         call_command("reset_second_factor", "ada")
         assert capsys.readouterr().out == "ada sets up a new second factor at the next log-in.\n"
-        assert recorded() == [("second_factor_reset", "person ada", None, None)]
+        assert recorded() == [("second_factor.reset", "person ada", None, None)]
         call_command("reset_second_factor", "ada")
         assert capsys.readouterr().out == "ada has no second factor.\n"
         with pytest.raises(NoSuchPerson):

@@ -110,7 +110,7 @@ class TestSecondFactor:
 
         assert (response.status_code, response.url) == (302, "/account/?a=1")
         assert is_in(client)
-        assert actions() == ["log_in"]
+        assert actions() == ["log_in.succeeded"]
         event = Event.objects.across_tenants().get()
         assert (event.actor, event.organisation.code, event.after) == (
             "person:ada",
@@ -217,7 +217,7 @@ class TestSetUp:
         assert len(set(codes)) == 10
         assert 'href="/account/"' in page.content.decode()
         assert is_in(client)
-        assert actions() == ["second_factor_set_up", "log_in"]
+        assert actions() == ["second_factor.set_up", "log_in.succeeded"]
         clock.shift(31)
         other = Client()
         give_password(other)
@@ -334,7 +334,7 @@ class TestLockOut:
                 give_password(client, "wrong", username=name)
         events = list(Event.objects.across_tenants().order_by("sequence"))
 
-        assert [event.action for event in events] == (["log_in_failed"] * 5 + ["locked_out"]) * 2
+        assert [event.action for event in events] == (["log_in.failed"] * 5 + ["log_in.locked_out"]) * 2
         assert {event.subject for event in events} == {"person ada", "person an unknown name"}
         assert {event.actor for event in events} == {"nobody"}
         assert "secret" not in str([event.__dict__ for event in events])
@@ -423,7 +423,7 @@ class TestSession:
         assert client.post("/logout/").url == "/login/"
         assert not Session.objects.filter(session_key=key).exists()
         assert not is_in(client)
-        assert actions() == ["log_out"]
+        assert actions() == ["log_in.ended"]
 
 
 class TestForms:

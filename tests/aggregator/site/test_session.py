@@ -343,7 +343,7 @@ class TestAccount:
         assert desk.post("/unlock/", {"code": code_of(old)}).status_code == 400
         clock.shift(60)
         assert desk.post("/unlock/", {"code": code_of(new)}).status_code == 302
-        assert Event.objects.across_tenants().earliest("sequence").action == "second_factor_replaced"
+        assert Event.objects.across_tenants().earliest("sequence").action == "second_factor.replaced"
 
     def test_another_password_ends_other_sessions(self, desk, ada):
         elsewhere = log_in(Client(), ada)
@@ -360,7 +360,7 @@ class TestAccount:
         assert elsewhere.get("/account/").url.startswith("/login/")
         ada.refresh_from_db()
         assert ada.check_password(fresh)
-        assert Event.objects.across_tenants().get().action == "password_changed"
+        assert Event.objects.across_tenants().get().action == "password.changed"
 
 
 def test_a_locked_session_keeps_its_mark(desk):

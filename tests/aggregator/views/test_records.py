@@ -91,7 +91,7 @@ class TestLog:
     def test_filters_by_action_actor_and_local_day(self, client, dno, query, found):
         add_event(dno, subject="event one")
         late = datetime(2026, 6, 29, 23, 30, tzinfo=UTC)  # half past midnight in London
-        add_event(dno, action="log_in", actor="person:sue", at=late, subject="event two")
+        add_event(dno, action="log_in.succeeded", actor="person:sue", at=late, subject="event two")
 
         page = text_of(client.get(f"/log/{query}"))
 
@@ -131,7 +131,7 @@ class TestLog:
 class TestLogFile:
     def test_holds_the_events_of_the_filters(self, client, dno):
         add_event(dno, reason=PAYLOADS[1], before={"a": 1}, after={"a": 2, "b": {"c": None}})
-        add_event(dno, action="log_in")
+        add_event(dno, action="log_in.succeeded")
         add_event(make_dno("south"))
 
         rows = list(csv.DictReader(io.StringIO(text_of(client.get("/log.csv?action=limits")))))
