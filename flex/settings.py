@@ -120,7 +120,6 @@ INSTALLED_APPS = [
     "oauth2_provider",
     "rest_framework",
     "drf_spectacular",
-    "drf_spectacular_sidecar",
     "aggregator",
     "dispatch",
     "markets",
