@@ -12,16 +12,18 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.harness import CHROMIUM, Person, Visit, launch, log_in, visiting
 from tests.browser.trial import Trial, trial_site
 
+LONGEST = "test_jobs_of_audiences"
 IN_CI = os.environ.get("CI") == "true"
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker does them all: they share a site, and a second browser would only take its processor."""
+    """Two workers do them, each with a browser and a site of its own: the longest file, and the others together."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group("browser"))
+            group = "jobs" if item.path.stem == LONGEST else "pages"
+            item.add_marker(pytest.mark.xdist_group(f"browser {group}"))
             item.add_marker(pytest.mark.timeout(600))  # the first one waits for the site to be seeded
 
 

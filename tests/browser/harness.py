@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from django_otp.oath import totp
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, Response, Route
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Playwright, Response, Route
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
@@ -77,8 +77,17 @@ class Visit:
         assert status == 200, f"{path} answered {status}"
         return self
 
+    def follow(self, link: Locator) -> None:
+        """Click what leads to another page, and wait until that is whole."""
+        with self.page.expect_navigation(wait_until="load"):
+            link.click()
+
     def violations(self) -> list[str]:
-        """What axe finds against WCAG 2.0 to 2.2, A and AA: one line each, with where it is."""
+        """What axe finds against WCAG 2.0 to 2.2, A and AA: one line each, with where it is.
+
+        It looks at the page once it is whole. After a click that leads elsewhere, ``follow`` is the way to get there.
+        """
+        self.page.wait_for_load_state("load")
         found = Axe().run(self.page, options={"runOnly": {"type": "tag", "values": list(WCAG)}}).response
         return [
             f"{one['id']}: {one['help']}: " + "; ".join(node["html"][:160] for node in one["nodes"][:3])

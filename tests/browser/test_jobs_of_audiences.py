@@ -125,7 +125,7 @@ class TestControlRoom:
         second = window_of(SUPERVISOR)
         second.opened("/")
         second.page.get_by_role("link", name=re.compile("to approve")).click()
-        second.page.get_by_role("link", name=f"Act {act.split('/')[2]}").first.click()
+        second.follow(second.page.get_by_role("link", name=f"Act {act.split('/')[2]}").first)
         assert second.violations() == []
         second.page.get_by_role("button", name="Approve and do it").click()
         if "/confirm/" in second.page.url:

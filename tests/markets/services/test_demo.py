@@ -34,6 +34,8 @@ from markets.core.demo_prices import TARIFF_CODE
 from markets.models import FlexEvent
 from markets.services.demo import ALL_KNOWN_AT, STEPS, seed_demo
 
+pytestmark = pytest.mark.django_db  # its own transaction stands within the module's; unmarked, no test database is made
+
 AREA = demo_area()
 DAY = charging_day(CHARGING_DAY)
 
