@@ -14,6 +14,7 @@ import numpy as np
 from aggregator.core.types import FloatArray
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
+from dispatch.core.sessions import connected
 
 # Some 1e4 float64 additions lose at most about 1e-12 of the sum of magnitudes; the bound gives that away.
 ROUNDING_MARGIN = 1e-12
@@ -100,8 +101,11 @@ def _session_terms(problem: DispatchProblem, network: Network, charge: FloatArra
     The session fills its cheapest periods at full power up to its energy, while a period costs less than unserved.
     """
     step_h, unserved = problem.step_h, problem.session_unserved_gbp_per_kwh
-    cost = step_h * problem.price_gbp_per_kwh[problem.session_tariff] + np.asarray(network.shares.T @ charge)
-    saving = np.where(network.connected, np.minimum(cost - step_h * unserved[:, np.newaxis], 0.0), 0.0)
+    cost = (
+        step_h * problem.price_gbp_per_kwh[problem.session_tariff]
+        + (network.tree.place_charge(charge)[network.tree.session_place])
+    )
+    saving = np.where(connected(problem), np.minimum(cost - step_h * unserved[:, np.newaxis], 0.0), 0.0)
     saving.sort(axis=1)
     full_kwh = step_h * problem.session_max_kw
     periods = np.divide(network.serveable_kwh, full_kwh, out=np.zeros_like(full_kwh), where=full_kwh > 0)

@@ -8,7 +8,7 @@ from aggregator.core.types import Float32Array, FloatArray
 from dispatch.core.ledger import Ledger
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
-from dispatch.core.sessions import by_need
+from dispatch.core.sessions import by_need, connected
 
 # A request's or ramp's price changes where its target is met, so a session may want to look again.
 _PASSES = 4
@@ -39,7 +39,7 @@ def safe_power_kw(
 
     A proven optimum loses some 1e-8 of itself to tolerances and storage; an old plan loses what no longer fits.
     """
-    wanted_kw = np.clip(np.nan_to_num(power_kw), 0.0, problem.session_max_kw[:, np.newaxis]) * network.connected
+    wanted_kw = np.clip(np.nan_to_num(power_kw), 0.0, problem.session_max_kw[:, np.newaxis]) * connected(problem)
     energy_kwh = problem.step_h * wanted_kw.sum(axis=1)
     wanted_kw *= _part(network.serveable_kwh, energy_kwh)[:, np.newaxis]
     kept_kw = towards_zero(wanted_kw * _tightest(network, wanted_kw))
@@ -117,8 +117,9 @@ def _tightest(network: Network, power_kw: FloatArray) -> FloatArray:
     Each node scales its whole load to its cap, and no session takes more than its worst node leaves: all caps hold.
     """
     part = _part(network.cap_kw, network.node_power_kw(power_kw))
-    factor = np.ones_like(power_kw)
+    shares = network.tree.shares
+    factor = np.ones((network.tree.n_place, power_kw.shape[1]))
     for node in np.flatnonzero((part < 1).any(axis=1)).tolist():
-        sessions = network.shares.indices[network.shares.indptr[node] : network.shares.indptr[node + 1]]
-        factor[sessions] = np.minimum(factor[sessions], part[node])
-    return factor
+        places = shares.indices[shares.indptr[node] : shares.indptr[node + 1]]
+        factor[places] = np.minimum(factor[places], part[node])
+    return factor[network.tree.session_place]

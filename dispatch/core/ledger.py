@@ -3,7 +3,7 @@
 import numpy as np
 
 from aggregator.core.types import Float32Array, FloatArray, IntArray
-from dispatch.core.network import Network
+from dispatch.core.network import Network, share_matrix
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
 
 _EPS_KW = 1e-9
@@ -19,7 +19,7 @@ class Ledger:
     def __init__(self, problem: DispatchProblem, network: Network, power_kw: FloatArray | Float32Array) -> None:
         self._problem = problem
         self._cap_kw = network.cap_kw
-        self._by_session = network.shares.tocsc()
+        self._by_session = share_matrix(problem).tocsc()
         self.load_kw = network.node_power_kw(power_kw)
         self._requests: dict[int, list[int]] = {}
         for index, request in enumerate(problem.requests):

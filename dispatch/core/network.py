@@ -10,12 +10,11 @@ from scipy import sparse
 
 from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
-from aggregator.core.types import BoolArray, Float32Array, FloatArray
+from aggregator.core.types import Float32Array, FloatArray
 from dispatch.core.problem import DispatchProblem
-from dispatch.core.sessions import connected, serveable_kwh
+from dispatch.core.sessions import serveable_kwh
+from dispatch.core.tree import Tree
 from dispatch.core.validate import IdArray
-
-THREE_PHASE_SHARE = 1 / 3
 
 
 class InvalidRating(FlexError):
@@ -27,60 +26,38 @@ class Network:
     """A problem's equations, worked out once.
 
     Attributes:
-        shares: (n_node, n_session) sparse, kW on the node for each kW of the session.
-        connected: (n_session, n_period).
+        tree: which nodes each session loads.
         cap_kw: (n_node, n_period) the hard cap: the smaller of headroom (not under zero) and the diversity row.
+        rated_kw: (n_node, n_period) what the sessions connected could draw together; a cap above it never binds.
         serveable_kwh: (n_session,).
     """
 
-    shares: sparse.csr_matrix
-    connected: BoolArray
+    tree: Tree
     cap_kw: FloatArray
+    rated_kw: FloatArray
     serveable_kwh: FloatArray
 
     @classmethod
     def of(cls, problem: DispatchProblem) -> "Network":
-        shares, plugged_in = share_matrix(problem), connected(problem)
+        tree = Tree.of(problem)
+        rated_kw = tree.node_kw(tree.connected_kw(problem, problem.session_max_kw))
         limit_kw = np.maximum(problem.node_limit_kw, 0.0)
-        cap_kw = np.minimum(limit_kw, diversity_rows_kw(problem, shares, plugged_in))
-        return cls(shares=shares, connected=plugged_in, cap_kw=cap_kw, serveable_kwh=serveable_kwh(problem))
+        cap_kw = np.minimum(limit_kw, diversity_rows_kw(problem, rated_kw))
+        return cls(tree=tree, cap_kw=cap_kw, rated_kw=rated_kw, serveable_kwh=serveable_kwh(problem))
 
     def node_power_kw(self, power_kw: FloatArray | Float32Array) -> FloatArray:
-        """(n_node, n_period) EV power at each node for (n_session, n_period) ``power_kw``."""
-        total: FloatArray = np.asarray(self.shares @ np.asarray(power_kw, dtype=np.float64))
-        return total
+        """(n_node, n_period) EV power at each node for (n_session, n_period) ``power_kw``, in float64."""
+        return self.tree.node_kw(self.tree.place_power_kw(power_kw))
 
 
 def share_matrix(problem: DispatchProblem) -> sparse.csr_matrix:
-    """(n_node, n_session) share of each session's power that each node carries.
-
-    A session loads its own node and all above it by 1. On a feeder with phase children a three-phase session
-    loads each child by 1/3; a single-phase one, whose phase is then unknown, loads each child by 1 (worst phase).
-    """
-    rows, columns, at, session = [], [], problem.session_node, np.arange(problem.n_session)
-    while len(at):
-        rows.append(at)
-        columns.append(session)
-        above = problem.node_parent[at]
-        at, session = above[above >= 0], session[above >= 0]
-    row, column = np.concatenate([*rows, []]).astype(int), np.concatenate([*columns, []]).astype(int)
-    shape = (problem.n_node, problem.n_session)
-    upward = sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=shape)
-    return sparse.csr_matrix(upward + _phase_shares(problem))
+    """(n_node, n_session) share of each session's power that each node carries: the tree's, spelled out by session."""
+    tree = Tree.of(problem)
+    return sparse.csr_matrix(tree.shares[:, tree.session_place])
 
 
-def _phase_shares(problem: DispatchProblem) -> sparse.csr_matrix:
-    """(n_node, n_session) what sessions hanging on a feeder load its phase children by."""
-    child = np.flatnonzero(problem.node_is_phase & (problem.node_parent >= 0))
-    hangs_under = (np.ones(len(child)), (child, problem.node_parent[child]))
-    children = sparse.csc_matrix(hangs_under, shape=(problem.n_node, problem.n_node))
-    share = np.where(problem.session_phases == 3, THREE_PHASE_SHARE, 1.0)
-    return sparse.csr_matrix(children[:, problem.session_node] @ sparse.diags(share, shape=(problem.n_session,) * 2))
-
-
-def diversity_rows_kw(problem: DispatchProblem, shares: sparse.csr_matrix, plugged_in: BoolArray) -> FloatArray:
+def diversity_rows_kw(problem: DispatchProblem, rated_kw: FloatArray) -> FloatArray:
     """(n_node, n_period) diversity factor times the ratings of the sessions connected; +inf where the factor is 1."""
-    rated_kw = np.asarray(shares @ (problem.session_max_kw[:, np.newaxis] * plugged_in))
     factor = problem.node_diversity[:, np.newaxis]
     rows: FloatArray = np.where(factor < 1, factor * rated_kw, np.inf)
     return rows

@@ -15,7 +15,7 @@ import pulp
 from aggregator.core.errors import FlexError
 from aggregator.core.types import FloatArray
 from dispatch.core.bound import Prices
-from dispatch.core.network import Network
+from dispatch.core.network import Network, share_matrix
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
 
 SOLVERS = ("HiGHS", "CBC")
@@ -60,8 +60,8 @@ def build_model(problem: DispatchProblem, network: Network) -> Model:
     """Write the whole model; rows that hold for any power within the EVs' ratings are left out."""
     model = Model(lp=pulp.LpProblem("dispatch", pulp.LpMinimize))
     _add_sessions(model, problem, network)
-    load = _node_loads(model, problem, network)
-    _add_caps(model, problem, network, load)
+    load = _node_loads(model, problem)
+    _add_caps(model, network, load)
     _add_requests(model, problem, load)
     _add_ramps(model, problem, load)
     model.lp += pulp.lpSum(model.objective)
@@ -83,11 +83,11 @@ def _add_sessions(model: Model, problem: DispatchProblem, network: Network) -> N
         model.add_row(served + unserved == energy_kwh, "energy", i, 0)
 
 
-def _node_loads(model: Model, problem: DispatchProblem, network: Network) -> dict[tuple[int, int], Any]:
+def _node_loads(model: Model, problem: DispatchProblem) -> dict[tuple[int, int], Any]:
     """EV power at (node, period), as an expression; absent where no EV can draw."""
-    load = {}
+    load, shares = {}, share_matrix(problem)
     for v in range(problem.n_node):
-        row = network.shares.getrow(v)
+        row = shares.getrow(v)
         share = dict(zip(row.indices.tolist(), row.data.tolist(), strict=True))
         for t in range(problem.n_period):
             terms = [s * model.power[i, t] for i, s in share.items() if (i, t) in model.power]
@@ -96,11 +96,10 @@ def _node_loads(model: Model, problem: DispatchProblem, network: Network) -> dic
     return load
 
 
-def _add_caps(model: Model, problem: DispatchProblem, network: Network, load: dict[tuple[int, int], Any]) -> None:
+def _add_caps(model: Model, network: Network, load: dict[tuple[int, int], Any]) -> None:
     """Hard, per node and period: the limit (not under zero) and the share of connected ratings, in one cap."""
-    rated_kw = network.node_power_kw(problem.session_max_kw[:, np.newaxis] * network.connected)
     for (v, t), power in load.items():
-        if network.cap_kw[v, t] < rated_kw[v, t]:
+        if network.cap_kw[v, t] < network.rated_kw[v, t]:
             model.add_row(power <= float(network.cap_kw[v, t]), "cap", v, t)
 
 

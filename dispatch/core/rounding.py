@@ -19,7 +19,7 @@ from dispatch.core.ledger import Ledger
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
 from dispatch.core.scenario import drawn_power_kw
-from dispatch.core.sessions import by_need
+from dispatch.core.sessions import by_need, connected
 
 PHASE_KV = 0.23
 LEAST_A = 6
@@ -69,7 +69,7 @@ def round_plan(
     First each session gets back the energy rounding down took from it; then whatever room is left serves what is
     still missing. Rounding down alone is safe, so stopping at any time is too.
     """
-    setpoint_a = _rounded_down(problem, network, power_kw)
+    setpoint_a = _rounded_down(problem, power_kw)
     unit_kw = ampere_kw(problem)
     planned_kwh = np.minimum(problem.step_h * power_kw.sum(axis=1, dtype=np.float64), network.serveable_kwh)
     ledger = Ledger(problem, network, setpoint_a * unit_kw[:, np.newaxis])
@@ -84,11 +84,11 @@ def round_plan(
     return Rounding(setpoint_a=setpoint_a, unserved_kwh=costs.unserved_kwh, costs=costs)
 
 
-def _rounded_down(problem: DispatchProblem, network: Network, power_kw: Float32Array) -> Int16Array:
+def _rounded_down(problem: DispatchProblem, power_kw: Float32Array) -> Int16Array:
     """(n_session, n_period) whole amperes under the plan, 0 where that is less than the minimum."""
     amperes = np.floor(power_kw.astype(np.float64) / ampere_kw(problem)[:, np.newaxis])
     amperes = np.minimum(amperes, most_a(problem)[:, np.newaxis])
-    usable = (amperes >= least_a(problem)[:, np.newaxis]) & network.connected
+    usable = (amperes >= least_a(problem)[:, np.newaxis]) & connected(problem)
     return np.where(usable, amperes, 0).astype(np.int16)
 
 

@@ -15,6 +15,7 @@ from dispatch.core.assemble import (
     assemble_problem,
     request_window,
 )
+from dispatch.core.network import share_matrix
 from dispatch.core.problem import TURN_DOWN, FlexRequest
 from dispatch.core.solve import solve
 from dispatch.core.validate import InvalidProblem
@@ -126,7 +127,7 @@ class TestAssembleProblem:
         assert made.problem.session_max_kw.tolist() == [22.08, 7.36]
 
     def test_loads_the_phases_by_a_third_or_by_the_worst(self):
-        shares = assemble().network.shares.toarray()
+        shares = share_matrix(assemble().problem).toarray()
         np.testing.assert_allclose(shares[:, 0], [1, 1 / 3, 1 / 3, 1 / 3])
         np.testing.assert_allclose(shares[:, 1], [1, 1, 1, 1])
         np.testing.assert_allclose(shares[:, 2], [1, 0, 0, 1])
