@@ -89,9 +89,7 @@ def _shares(problem: DispatchProblem, place_node: IntArray, is_triple: IntArray)
 
 
 @njit(cache=True, nogil=True)
-def _add_rows(
-    total: FloatArray, place: IntArray, power_kw: FloatArray | Float32Array
-) -> None:  # pragma: no cover - compiled
+def _add_rows(total: FloatArray, place: IntArray, power_kw: FloatArray | Float32Array) -> None:
     for i in range(power_kw.shape[0]):
         row = total[place[i]]
         for t in range(power_kw.shape[1]):
@@ -99,9 +97,7 @@ def _add_rows(
 
 
 @njit(cache=True, nogil=True)
-def _add_windows(
-    total: FloatArray, place: IntArray, start: IntArray, end: IntArray, kw: FloatArray
-) -> None:  # pragma: no cover - compiled
+def _add_windows(total: FloatArray, place: IntArray, start: IntArray, end: IntArray, kw: FloatArray) -> None:
     for i in range(len(place)):
         for t in range(start[i], end[i]):
             total[place[i], t] += kw[i]

@@ -173,7 +173,7 @@ class TestBruteForce:
         cells = list(itertools.product(range(4), repeat=shape[0] * shape[1]))
         grids = np.array(cells, dtype=float).reshape(len(cells), *shape)
         fits = (grids.sum(axis=2) <= network.serveable_kwh).all(axis=1)
-        load = np.einsum("vi,nit->nvt", share_matrix(problem).toarray(), grids)
+        load = np.einsum("vi,nit->nvt", share_matrix(whole).toarray(), grids)
         fits &= (load <= network.cap_kw).all(axis=(1, 2))
         energy = np.einsum("it,nit->n", whole.price_gbp_per_kwh[whole.session_tariff], grids)
         unserved = (network.serveable_kwh - grids.sum(axis=2)) @ whole.session_unserved_gbp_per_kwh
