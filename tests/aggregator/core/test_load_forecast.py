@@ -121,6 +121,11 @@ class TestDomesticWinterShape:
         assert DOMESTIC_WINTER_SHAPE.argmax() == 38
         assert DOMESTIC_WINTER_SHAPE.min() > 0
 
+    def test_goes_over_midnight_without_a_jump(self):
+        """Storage heaters on a time switch once lifted it from 0.57 to 0.92 there, which ordinary homes don't."""
+        step = np.abs(np.diff(DOMESTIC_WINTER_SHAPE, append=DOMESTIC_WINTER_SHAPE[0]))
+        assert step.max() < 0.1
+
 
 class TestNodeDemand:
     def customers(self, power_kw: np.ndarray) -> DemandHistory:
