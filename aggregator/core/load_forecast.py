@@ -14,8 +14,8 @@ from aggregator.core.types import BoolArray, FloatArray, IntArray, StrArray
 PERIODS_A_DAY = 48
 
 # Mean demand of 42 London homes on working days of January, February, November and December 2013, by London clock
-# half-hour from midnight, over its highest. UK Power Networks, Low Carbon London, CC BY. Three more homes, whose storage
-# heaters a time switch starts at midnight, are left out: they alone doubled the night of an ordinary street.
+# half-hour from midnight, over its highest. UK Power Networks, Low Carbon London, CC BY. Three more homes, whose
+# storage heaters a time switch starts at midnight, are left out: they alone doubled the night of an ordinary street.
 DOMESTIC_WINTER_SHAPE: FloatArray = np.array(
     [
         [0.45, 0.47, 0.43, 0.38, 0.31, 0.28, 0.27, 0.28, 0.28, 0.29, 0.33, 0.31],
