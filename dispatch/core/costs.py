@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from aggregator.core.types import Float32Array, FloatArray
+from aggregator.core.types import Float32Array, FloatArray, IntArray
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
 
@@ -33,15 +34,21 @@ class Costs:
 
 
 def price_plan(problem: DispatchProblem, network: Network, power_kw: FloatArray | Float32Array) -> Costs:
-    """Price (n_session, n_period) power under the problem's objective, in float64."""
-    power = np.asarray(power_kw, dtype=np.float64)
-    node_kw = network.node_power_kw(power)
-    unserved_kwh = np.maximum(network.serveable_kwh - problem.step_h * power.sum(axis=1), 0.0)
+    """Price (n_session, n_period) power under the problem's objective, in float64.
+
+    Each session's window is read once; outside it the check lets nothing but zero pass.
+    """
+    served_kw, price_kw = np.zeros(problem.n_session), np.zeros(problem.n_session)
+    place_kw = np.zeros((network.tree.n_place, problem.n_period))
+    windows = problem.session_start, problem.session_end
+    tariffs = problem.session_tariff, problem.price_gbp_per_kwh
+    _add_sessions(power_kw, *windows, *tariffs, network.tree.session_place, served_kw, price_kw, place_kw)
+    node_kw = network.tree.node_kw(place_kw)
+    unserved_kwh = np.maximum(network.serveable_kwh - problem.step_h * served_kw, 0.0)
     shortfall = shortfall_kw(problem, node_kw)
     request_price = np.array([request.shortfall_gbp_per_kwh for request in problem.requests])
-    price = problem.price_gbp_per_kwh[problem.session_tariff]
     return Costs(
-        energy_gbp=float(problem.step_h * np.einsum("it,it->", price, power)),
+        energy_gbp=float(problem.step_h * price_kw.sum()),
         unserved_gbp=float(problem.session_unserved_gbp_per_kwh @ unserved_kwh),
         shortfall_gbp=float(problem.step_h * (request_price @ shortfall.sum(axis=1))),
         ramp_gbp=float(problem.step_h * problem.ramp_gbp_per_kwh * ramp_excess_kw(problem, node_kw).sum()),
@@ -66,3 +73,27 @@ def ramp_excess_kw(problem: DispatchProblem, node_kw: FloatArray) -> FloatArray:
     change_kw = np.abs(np.diff(node_kw, axis=1))
     excess: FloatArray = np.maximum(change_kw - problem.node_ramp_kw[:, np.newaxis], 0.0)
     return excess
+
+
+@njit(cache=True, nogil=True)
+def _add_sessions(
+    power_kw: FloatArray | Float32Array,
+    start: IntArray,
+    end: IntArray,
+    tariff: IntArray,
+    price: FloatArray,
+    place: IntArray,
+    served_kw: FloatArray,
+    price_kw: FloatArray,
+    place_kw: FloatArray,
+) -> None:
+    """Sum each session's power, its power times price (kW GBP/kWh), and each place's power; all over periods."""
+    for i in range(power_kw.shape[0]):
+        row, session_price, total = power_kw[i], price[tariff[i]], place_kw[place[i]]
+        served = cost = 0.0
+        for t in range(start[i], end[i]):
+            kw = np.float64(row[t])
+            served += kw
+            cost += session_price[t] * kw
+            total[t] += kw
+        served_kw[i], price_kw[i] = served, cost

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -6,9 +8,26 @@ from hypothesis import strategies as st
 from dispatch.core.bound import Prices, legal_prices, lower_bound_gbp
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_UP, FlexRequest
+from tests.benchmarks.fleets import Shape, national_fleet
 from tests.dispatch.core.problems import Ev, make_problem
-from tests.dispatch.core.second_opinion import optimum_gbp
+from tests.dispatch.core.second_opinion import optimum_gbp, share
 from tests.strategies import dispatch_problems
+
+
+def sorted_bound_gbp(problem, prices):
+    """The bound with every session's periods sorted, the slow way; caps and prices only, no requests, no ramps."""
+    h, total = problem.step_h, 0.0
+    for i in range(problem.n_session):
+        charge = sum(share(problem, i, v) * prices.cap[v] for v in range(problem.n_node))
+        window = slice(problem.session_start[i], problem.session_end[i])
+        left_kwh = min(problem.session_energy_kwh[i], h * problem.session_max_kw[i] * (window.stop - window.start))
+        for gbp_per_kwh in sorted(problem.price_gbp_per_kwh[problem.session_tariff[i], window] + charge[window] / h):
+            taken_kwh = min(left_kwh, h * problem.session_max_kw[i])
+            if gbp_per_kwh < problem.session_unserved_gbp_per_kwh[i]:
+                total += gbp_per_kwh * taken_kwh
+                left_kwh -= taken_kwh
+        total += problem.session_unserved_gbp_per_kwh[i] * left_kwh
+    return total - float((prices.cap * problem.node_limit_kw).sum())
 
 
 def bound(problem, **changes):
@@ -59,6 +78,19 @@ class TestLowerBoundGbp:
         )
         optimum = optimum_gbp(problem)
         assert lower_bound_gbp(problem, Network.of(problem), wild) <= optimum + 1e-7 * max(1, abs(optimum))
+
+    @settings(max_examples=25, deadline=None)
+    @given(seed=st.integers(0, 2**32 - 1), n_period=st.sampled_from([24, 96]), dearest=st.sampled_from([0.0, 0.1, 2.0]))
+    def test_agrees_with_sorting_every_sessions_periods(self, seed, n_period, dearest):
+        # At 15 minutes some EVs need 4 periods and some 60: both ways of selecting them.
+        problem = national_fleet(Shape(40, n_period=n_period, seed=seed, phases=True))
+        problem = replace(problem, node_limit_kw=np.maximum(problem.node_limit_kw, 0.0))
+        prices = Prices.zero(problem)
+        prices.cap[:] = np.random.default_rng(seed).uniform(0, dearest, prices.cap.shape).round(1)
+        found = lower_bound_gbp(problem, Network.of(problem), prices)
+        expected = sorted_bound_gbp(problem, prices)
+        assert found <= expected
+        assert found == pytest.approx(expected, rel=1e-9)
 
 
 class TestLegalPrices:
