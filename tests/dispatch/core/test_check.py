@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dispatch.core.check import CheckFailed, add_up, check_nodes, check_power, check_setpoints
 from tests.dispatch.core.problems import Ev, make_problem
-from tests.dispatch.core.second_opinion import added_up_kw
+from tests.dispatch.core.second_opinion import added_up_kw, caps_kw
 from tests.strategies import dispatch_problems
 
 # Two EVs, 10 kWh each, on a feeder of 10 kW below a substation of 12 kW.
@@ -81,6 +81,36 @@ class TestCheckPower:
             check_nodes(replace(roomy, node_limit_kw=limit_kw - 2e-6), power_kw)
         assert (caught.value.details["node"], caught.value.details["period"]) == (f"node-{node}", period)
 
+    @pytest.mark.parametrize("kind", [np.float32, np.float64])
+    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    @pytest.mark.parametrize("period", [0, 1, 2])
+    def test_refuses_what_is_not_a_number_before_within_and_after_the_window(self, kind, bad, period):
+        problem = make_problem(Ev(3.0, start=1, end=2), prices=(0.1, 0.1, 0.1))
+        power = np.zeros((1, 3), dtype=kind)
+        power[0, period] = bad
+        with pytest.raises(CheckFailed):
+            check_power(problem, power, np.array([3.0]))
+        with pytest.raises(CheckFailed):
+            check_nodes(problem, power)
+
+    def test_adds_stored_float32_up_in_float64(self):
+        # 20,000 times float32's 0.1 is 2000.0000298; added up in float32 it would stray by more than a watt.
+        evs = [Ev(1.0, node=0)] * 20_000
+        problem = make_problem(*evs, prices=(0.1,), limit_kw=20_000 * float(np.float32(0.1)))
+        assert check_nodes(problem, np.full((20_000, 1), 0.1, dtype=np.float32)) <= 1e-9
+
+    @settings(max_examples=100, deadline=None)
+    @given(problem=dispatch_problems(), seed=st.integers(0, 2**32 - 1), scale=st.sampled_from([0.0, 0.05, 1.0]))
+    def test_refuses_what_breaks_a_cap_and_nothing_else(self, problem, seed, scale):
+        power = scale * np.random.default_rng(seed).uniform(0, 7, (problem.n_session, problem.n_period))
+        over_kw = (added_up_kw(problem, power) - caps_kw(problem)).max()
+        assume(not 0.9e-6 < over_kw < 1.1e-6)
+        if over_kw <= 1e-6:
+            assert check_nodes(problem, power) == pytest.approx(max(over_kw, 0.0), abs=1e-9)
+        else:
+            with pytest.raises(CheckFailed):
+                check_nodes(problem, power)
+
 
 class TestCheckSetpoints:
     # 0.23 kV: 6 A are 1.38 kW, 30 A are 6.9 kW.
@@ -105,6 +135,16 @@ class TestCheckSetpoints:
         check_setpoints(problem, np.array([[6, 6, 0]], dtype=np.int16))  # 1.38 + 1.38 kWh for 2
         with pytest.raises(CheckFailed, match="more than its energy"):
             check_setpoints(problem, np.array([[6, 6, 6]], dtype=np.int16))
+
+    def test_refuses_amperes_of_another_type_than_devices_are_told(self):
+        with pytest.raises(CheckFailed, match="int16"):
+            check_setpoints(PROBLEM, np.full((2, 2), 70_000))
+
+    def test_heeds_diversity(self):
+        problem = make_problem(Ev(7.0, max_kw=6.9), Ev(7.0, max_kw=6.9), node_diversity=np.array([0.5]))
+        check_setpoints(problem, np.array([[30, 0], [0, 30]], dtype=np.int16))
+        with pytest.raises(CheckFailed, match="diversity limit in period 1"):
+            check_setpoints(problem, np.array([[0, 6], [0, 30]], dtype=np.int16))
 
 
 class TestAddUp:
