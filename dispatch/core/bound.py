@@ -55,7 +55,7 @@ def lower_bound_gbp(problem: DispatchProblem, network: Network, prices: Prices) 
         GBP no plan of this problem can cost less than, a margin for float64 rounding already taken off.
     """
     prices = legal_prices(problem, network, prices)
-    least_gbp, size_gbp = _sessions_gbp(problem, network, _node_charge(problem, prices))
+    least_gbp, size_gbp = _sessions_gbp(problem, network, node_charge(problem, prices))
     terms = [
         problem.session_unserved_gbp_per_kwh * network.serveable_kwh,
         least_gbp,
@@ -87,7 +87,7 @@ def legal_prices(problem: DispatchProblem, network: Network, prices: Prices) -> 
     return Prices(cap=cap, request=request, ramp_up=up * scale, ramp_down=down * scale)
 
 
-def _node_charge(problem: DispatchProblem, prices: Prices) -> FloatArray:
+def node_charge(problem: DispatchProblem, prices: Prices) -> FloatArray:
     """(n_node, n_period) what one kW at a node costs in a period, all its rows together."""
     charge = prices.cap.copy()
     for index, asked in enumerate(problem.requests):
