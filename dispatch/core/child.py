@@ -1,4 +1,4 @@
-"""Run the reference solve in a process of its own, which can be killed.
+"""Run an exact solver in a process of its own, which can be killed.
 
 Solvers look at their time limit between phases only, and building the model takes time of its own, so the limit is
 kept from outside. A plain child process, not ``multiprocessing``: Celery's workers are daemons and may have no such
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from aggregator.core.errors import FlexError
 from dispatch.core.bound import Prices
 from dispatch.core.portable import from_bytes, problem_from_arrays, problem_to_arrays, to_bytes
 from dispatch.core.problem import DispatchProblem
-from dispatch.core.reference import Solution, SolverFailed, solve_model
+from dispatch.core.reference import Solution, SolverFailed, SolverTimedOut, solve_model
+from dispatch.core.sparse import SPARSE, solve_sparse
 
 ROOT = Path(__file__).resolve().parents[2]
 _PRICES = ("cap", "request", "ramp_up", "ramp_down")
@@ -26,12 +28,23 @@ _PRICES = ("cap", "request", "ramp_up", "ramp_down")
 _ORPHAN_S = 5.0
 
 
-class SolverTimedOut(SolverFailed):
-    code = "dispatch.solver_timed_out"
+def solve_here(
+    problem: DispatchProblem, *, solver: str, time_limit_s: float | None = None, threads: int = 1
+) -> Solution:
+    """Solve in this process by the solver of that name: the model as sparse arrays, or in PuLP for any other.
+
+    Raises:
+        SolverFailed: no such solver, or no proven optimum.
+    """
+    solve = solve_sparse if solver == SPARSE else partial(solve_model, solver=solver)
+    return solve(problem, time_limit_s=time_limit_s, threads=threads)
 
 
 def solve_in_child(problem: DispatchProblem, *, solver: str, time_limit_s: float, threads: int) -> Solution:
-    """Solve the reference model in a child process that is killed, with its solver, at the limit.
+    """Solve the model in a child process that is killed, with its solver, at the limit.
+
+    Args:
+        solver: a name ``solve_here`` knows.
 
     Raises:
         SolverTimedOut: killed at ``time_limit_s``.
@@ -92,7 +105,7 @@ def main() -> int:
     time_limit_s = float(asked["time_limit_s"])
     signal.setitimer(signal.ITIMER_REAL, time_limit_s + _ORPHAN_S)
     try:
-        solution = solve_model(
+        solution = solve_here(
             problem_from_arrays(asked),
             solver=str(asked["solver"]),
             time_limit_s=time_limit_s,

@@ -27,6 +27,10 @@ class SolverFailed(FlexError):
     code = "dispatch.solver_failed"
 
 
+class SolverTimedOut(SolverFailed):
+    code = "dispatch.solver_timed_out"
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
     """An optimal vertex as the solver states it, before any repair.

@@ -18,20 +18,24 @@ from aggregator.core.errors import FlexError
 from aggregator.core.types import Float32Array
 from dispatch.core.bound import Prices, lower_bound_gbp
 from dispatch.core.check import check_power, check_setpoints
-from dispatch.core.child import SolverTimedOut, solve_in_child
+from dispatch.core.child import solve_here, solve_in_child
 from dispatch.core.costs import Costs, price_plan
 from dispatch.core.greedy import greedy_power_kw, safe_power_kw
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchPlan, DispatchProblem, Rung
-from dispatch.core.reference import SOLVERS, Solution, SolverFailed, solve_model
+from dispatch.core.reference import SOLVERS, Solution, SolverFailed, SolverTimedOut
 from dispatch.core.rounding import round_plan
 from dispatch.core.sessions import serveable_kwh
+from dispatch.core.sparse import SPARSE
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("auto", "reference", "greedy")
-# Above this many power variables PuLP needs minutes and gigabytes, so "auto" does not start it.
-AUTO_REFERENCE_CELLS = 600_000
+METHODS = ("auto", "reference", "sparse", "greedy")
+# The solvers of an exact method, each in turn where the one before breaks.
+EXACT = {"reference": SOLVERS, SPARSE: (SPARSE, *SOLVERS)}
+# Up to these sizes "auto" starts an exact method: above them it would need minutes and gigabytes.
+AUTO_REFERENCE_SESSIONS, AUTO_REFERENCE_CELLS = 2_000, 600_000
+AUTO_SPARSE_SESSIONS, AUTO_SPARSE_CELLS = 20_000, 1_000_000
 # Kept back of the time limit for an answer without the solver: a share, and what filling and rounding take.
 _RESERVE, _MOST_RESERVE = 0.1, 0.5
 _FILL_S_PER_SESSION = 0.0005
@@ -91,7 +95,7 @@ def solve(
     """Dispatch one network area.
 
     Args:
-        method: ``reference`` (PuLP and HiGHS), ``greedy``, or ``auto``: reference unless the problem is too large.
+        method: ``reference`` (PuLP and HiGHS), ``sparse`` (arrays and HiGHS), ``greedy``, or ``auto``: by size.
         gap: certified gap asked, relative to max(1 GBP, the bound).
         time_limit_s: seconds; the solver runs in a process of its own and is killed. Infinite: in this process.
         start: an earlier plan of the same sessions; it is what is left when nothing better is found.
@@ -108,19 +112,31 @@ def solve(
     _refuse_bad_options(problem, method, gap, time_limit_s, start, threads)
     watch = _Stopwatch(time_limit_s, problem.n_session)
     network = Network.of(problem)
-    candidate = None
-    if method == "reference" or (method == "auto" and problem.n_session * problem.n_period <= AUTO_REFERENCE_CELLS):
-        candidate = _by_reference(problem, network, watch, time_limit_s=time_limit_s, threads=threads or 1)
+    solvers = EXACT.get(_method_by_size(problem) if method == "auto" else method, ())
+    candidate = _by_solver(problem, network, watch, solvers=solvers, time_limit_s=time_limit_s, threads=threads or 1)
     if candidate is None:
         candidate = _without_solver(problem, network, watch, start)
     return _finished(problem, network, candidate, watch, gap=gap)
 
 
-def _by_reference(
-    problem: DispatchProblem, network: Network, watch: _Stopwatch, *, time_limit_s: float, threads: int
+def _method_by_size(problem: DispatchProblem) -> str:
+    n_session, n_cell = problem.n_session, problem.n_session * problem.n_period
+    if n_session <= AUTO_REFERENCE_SESSIONS and n_cell <= AUTO_REFERENCE_CELLS:
+        return "reference"
+    return SPARSE if n_session <= AUTO_SPARSE_SESSIONS and n_cell <= AUTO_SPARSE_CELLS else "greedy"
+
+
+def _by_solver(
+    problem: DispatchProblem,
+    network: Network,
+    watch: _Stopwatch,
+    *,
+    solvers: tuple[str, ...],
+    time_limit_s: float,
+    threads: int,
 ) -> _Candidate | None:
-    """HiGHS, or CBC should it break; None when neither proves an optimum in time."""
-    for solver in SOLVERS:
+    """The first solver, or the next should it break; None when none proves an optimum in time."""
+    for solver in solvers:
         try:
             solution = _solution(problem, solver, watch.left_s() if math.isfinite(time_limit_s) else None, threads)
         except SolverTimedOut as failure:
@@ -129,7 +145,7 @@ def _by_reference(
         except SolverFailed as failure:
             logger.warning("the dispatch solver failed: %s", failure)
             continue
-        method = "reference" if solver == SOLVERS[0] else f"reference ({solver})"
+        method = {SPARSE: SPARSE, SOLVERS[0]: "reference"}.get(solver, f"reference ({solver})")
         power_kw = safe_power_kw(problem, network, solution.power_kw, watch.is_late)
         return _Candidate(power_kw, solution.prices, method, solution.iterations, "certified")
     return None
@@ -137,7 +153,7 @@ def _by_reference(
 
 def _solution(problem: DispatchProblem, solver: str, left_s: float | None, threads: int) -> Solution:
     if left_s is None:
-        return solve_model(problem, solver=solver, threads=threads)
+        return solve_here(problem, solver=solver, threads=threads)
     if left_s <= 0:
         raise SolverTimedOut(f"no time is left for {solver}", solver=solver)
     return solve_in_child(problem, solver=solver, time_limit_s=left_s, threads=threads)

@@ -6,25 +6,26 @@ import numpy as np
 import pytest
 
 from dispatch.core import child
-from dispatch.core.child import ROOT, SolverTimedOut, solve_in_child
-from dispatch.core.reference import SolverFailed, solve_model
+from dispatch.core.child import ROOT, solve_here, solve_in_child
+from dispatch.core.reference import SolverFailed, SolverTimedOut
 from tests.dispatch.core.problems import Ev, make_problem
 
 
 class TestSolveInChild:
     PROBLEM = make_problem(Ev(7.0), Ev(7.0), limit_kw=10.0)
 
-    @pytest.mark.parametrize("solver", ["HiGHS", "CBC"])
+    @pytest.mark.parametrize("solver", ["HiGHS", "CBC", "sparse"])
     def test_brings_back_what_a_solve_here_gives(self, solver):
         there = solve_in_child(self.PROBLEM, solver=solver, time_limit_s=60, threads=1)
-        here = solve_model(self.PROBLEM, solver=solver)
+        here = solve_here(self.PROBLEM, solver=solver)
         np.testing.assert_array_equal(there.power_kw, here.power_kw)
         np.testing.assert_array_equal(there.prices.cap, here.prices.cap)
         assert (there.solver, there.iterations) == (here.solver, here.iterations)
 
-    def test_is_killed_at_the_limit(self):
+    @pytest.mark.parametrize("solver", ["HiGHS", "sparse"])
+    def test_is_killed_at_the_limit(self, solver):
         with pytest.raises(SolverTimedOut) as caught:
-            solve_in_child(self.PROBLEM, solver="HiGHS", time_limit_s=0.001, threads=1)
+            solve_in_child(self.PROBLEM, solver=solver, time_limit_s=0.001, threads=1)
         assert caught.value.details["time_limit_s"] == 0.001
 
     def test_says_why_there_is_no_optimum(self):

@@ -7,8 +7,7 @@ from hypothesis import given, settings
 
 from dispatch.core import solve as door
 from dispatch.core.check import CheckFailed
-from dispatch.core.child import SolverTimedOut
-from dispatch.core.reference import SolverFailed
+from dispatch.core.reference import SolverFailed, SolverTimedOut
 from dispatch.core.solve import InvalidSolveOption, MethodNotAvailable, solve
 from tests.dispatch.core.problems import Ev, make_problem
 from tests.dispatch.core.second_opinion import added_up_kw, caps_kw, optimum_gbp, serveable_kwh
@@ -135,14 +134,14 @@ class TestLadder:
         assert plan.cost_gbp == pytest.approx(2.2, abs=1e-5)
 
     def test_falls_to_cbc_where_highs_breaks(self, monkeypatch, caplog):
-        real = door.solve_model
+        real = door.solve_here
 
         def broken_highs(problem, *, solver, threads):
             if solver == "HiGHS":
                 raise SolverFailed("HiGHS broke", solver=solver)
             return real(problem, solver=solver, threads=threads)
 
-        monkeypatch.setattr(door, "solve_model", broken_highs)
+        monkeypatch.setattr(door, "solve_here", broken_highs)
         with caplog.at_level(logging.WARNING):
             plan = here(PROBLEM)
         assert (plan.rung, plan.method) == ("certified", "reference (CBC)")
@@ -153,7 +152,7 @@ class TestLadder:
         def broken(problem, *, solver, threads):
             raise SolverFailed("broke", solver=solver)
 
-        monkeypatch.setattr(door, "solve_model", broken)
+        monkeypatch.setattr(door, "solve_here", broken)
         plan = here(PROBLEM)
         assert (plan.rung, plan.method) == ("greedy", "greedy")
         assert_safe_and_accounted(PROBLEM, plan)
@@ -179,7 +178,7 @@ class TestLadder:
         # Greedy gives ev-0 (same slack, first in line) the cheap hour of both; only the tariff of ev-1 makes it dear.
         problem = make_problem(Ev(7.0), Ev(7.0, tariff=1), prices=[[0.1, 0.12], [0.1, 0.9]], limit_kw=7.0)
         best = here(problem)
-        monkeypatch.setattr(door, "_by_reference", lambda *_, **__: None)
+        monkeypatch.setattr(door, "_by_solver", lambda *_, **__: None)
         assert here(problem).cost_gbp > best.cost_gbp + 0.1
         plan = here(problem, start=best)
         assert (plan.rung, plan.method) == ("last-plan", "reference")
@@ -190,14 +189,45 @@ class TestLadder:
     def test_cuts_the_last_plan_to_todays_limits(self, monkeypatch):
         start = here(PROBLEM)
         today = make_problem(Ev(7.0), Ev(7.0), limit_kw=4.0)
-        monkeypatch.setattr(door, "_by_reference", lambda *_, **__: None)
+        monkeypatch.setattr(door, "_by_solver", lambda *_, **__: None)
         plan = here(today, start=start)
         assert_safe_and_accounted(today, plan)
 
-    def test_goes_straight_to_greedy_where_pulp_would_take_minutes(self, monkeypatch):
-        monkeypatch.setattr(door, "AUTO_REFERENCE_CELLS", 3)
+    def test_goes_straight_to_greedy_where_a_solver_would_take_minutes(self, monkeypatch):
+        for size in ("AUTO_REFERENCE_SESSIONS", "AUTO_SPARSE_CELLS"):
+            monkeypatch.setattr(door, size, 1)
         assert here(PROBLEM, "auto").rung == "greedy"
         assert here(PROBLEM, "reference").rung == "certified"
+
+    @pytest.mark.parametrize(
+        ("limits", "method"),
+        [
+            ({}, "reference"),
+            ({"AUTO_REFERENCE_SESSIONS": 1}, "sparse"),
+            ({"AUTO_REFERENCE_CELLS": 3}, "sparse"),
+            ({"AUTO_REFERENCE_SESSIONS": 1, "AUTO_SPARSE_SESSIONS": 1}, "greedy"),
+            ({"AUTO_REFERENCE_SESSIONS": 1, "AUTO_SPARSE_CELLS": 3}, "greedy"),
+        ],
+    )
+    def test_chooses_by_size(self, monkeypatch, limits, method):
+        for size, most in limits.items():
+            monkeypatch.setattr(door, size, most)
+        assert here(PROBLEM, "auto").method == method
+
+    def test_falls_from_sparse_to_the_reference_and_its_solvers(self, monkeypatch):
+        real, broken = door.solve_here, {"sparse"}
+
+        def partly_broken(problem, *, solver, threads):
+            if solver in broken:
+                raise SolverFailed(f"{solver} broke", solver=solver)
+            return real(problem, solver=solver, threads=threads)
+
+        monkeypatch.setattr(door, "solve_here", partly_broken)
+        assert here(PROBLEM, "sparse").method == "reference"
+        broken.add("HiGHS")
+        assert here(PROBLEM, "sparse").method == "reference (CBC)"
+        broken.add("CBC")
+        assert here(PROBLEM, "sparse").rung == "greedy"
 
     def test_raises_rather_than_return_a_plan_over_a_limit(self, monkeypatch):
         one_kw_too_many = np.array([[7.0, 0.0], [4.0, 3.0]], dtype=np.float32)
@@ -208,9 +238,9 @@ class TestLadder:
 
 
 class TestOptions:
-    @pytest.mark.parametrize("method", ["sparse", "fast", "magic"])
+    @pytest.mark.parametrize("method", ["fast", "magic", ""])
     def test_names_the_methods_there_are(self, method):
-        with pytest.raises(MethodNotAvailable, match="auto, reference, greedy"):
+        with pytest.raises(MethodNotAvailable, match="auto, reference, sparse, greedy"):
             solve(PROBLEM, method=method)
 
     @pytest.mark.parametrize(
