@@ -41,7 +41,7 @@ class _Cells:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
+class Rows:
     """Rows of the network: ``lower_kw <= power (- power the period before) + short - over <= upper_kw``.
 
     Attributes:
@@ -83,8 +83,8 @@ def solve_sparse(problem: DispatchProblem, *, time_limit_s: float | None = None,
     """
     network = Network.of(problem)
     cells = _Cells.of(problem, network)
-    caps, requests, ramps = _cap_rows(network), _request_rows(problem), _ramp_rows(problem)
-    rows = _Rows.joined([caps, requests, ramps])
+    caps, requests, ramps = cap_rows(network), request_rows(problem), ramp_rows(problem)
+    rows = Rows.joined([caps, requests, ramps])
     lp = linear_program(problem, network, cells, rows)
     optimum = minimise(lp, time_limit_s=time_limit_s, threads=threads)
     power_kw = np.zeros((problem.n_session, problem.n_period))
@@ -93,13 +93,13 @@ def solve_sparse(problem: DispatchProblem, *, time_limit_s: float | None = None,
     held = np.split(row_price, np.cumsum([len(caps.node), len(requests.node)]))
     prices = Prices.zero(problem)
     prices.cap[caps.node, caps.period] = np.maximum(-held[0], 0.0)
-    prices.request[_request_cells(problem)] = np.abs(held[1])
+    prices.request[request_cells(problem)] = np.abs(held[1])
     prices.ramp_up[ramps.node, ramps.period - 1] = np.maximum(-held[2], 0.0)
     prices.ramp_down[ramps.node, ramps.period - 1] = np.maximum(held[2], 0.0)
     return Solution(power_kw, prices, SPARSE, optimum.iterations)
 
 
-def linear_program(problem: DispatchProblem, network: Network, cells: _Cells, rows: _Rows) -> LinearProgram:
+def linear_program(problem: DispatchProblem, network: Network, cells: _Cells, rows: Rows) -> LinearProgram:
     """Columns: power, unserved, place power, short, over. Rows: energy, place power, the network's."""
     n_cell, n_session = len(cells.session), problem.n_session
     cell_load = cells.place * problem.n_period + cells.period
@@ -112,9 +112,9 @@ def linear_program(problem: DispatchProblem, network: Network, cells: _Cells, ro
     held = (len(rows.node),)
     matrix = sparse.bmat(
         [
-            [_ones(cells.session, np.arange(n_cell), (n_session, n_cell)), sparse.eye(n_session), None, None, None],
+            [ones(cells.session, np.arange(n_cell), (n_session, n_cell)), sparse.eye(n_session), None, None, None],
             [
-                _ones(np.searchsorted(load, cell_load[in_load]), in_load, (len(load), n_cell)),
+                ones(np.searchsorted(load, cell_load[in_load]), in_load, (len(load), n_cell)),
                 None,
                 -sparse.eye(len(load)),
                 None,
@@ -124,8 +124,8 @@ def linear_program(problem: DispatchProblem, network: Network, cells: _Cells, ro
                 None,
                 None,
                 power_of[:, load],
-                _ones(short, np.arange(len(short)), (*held, len(short))),
-                -_ones(over, np.arange(len(over)), (*held, len(over))),
+                ones(short, np.arange(len(short)), (*held, len(short))),
+                -ones(over, np.arange(len(over)), (*held, len(over))),
             ],
         ],
         format="csr",
@@ -150,10 +150,10 @@ def linear_program(problem: DispatchProblem, network: Network, cells: _Cells, ro
     )
 
 
-def _cap_rows(network: Network) -> _Rows:
+def cap_rows(network: Network) -> Rows:
     """Caps that can bind: under what the sessions connected could draw together."""
     node, period = np.nonzero(network.cap_kw < network.rated_kw)
-    return _Rows(
+    return Rows(
         node=node,
         period=period,
         is_change=np.zeros(len(node), dtype=bool),
@@ -163,15 +163,15 @@ def _cap_rows(network: Network) -> _Rows:
     )
 
 
-def _request_cells(problem: DispatchProblem) -> tuple[IntArray, IntArray]:
-    """Request and period of each row of ``_request_rows``."""
+def request_cells(problem: DispatchProblem) -> tuple[IntArray, IntArray]:
+    """Request and period of each row of ``request_rows``."""
     n_period = np.array([asked.end - asked.start for asked in problem.requests], dtype=np.int64)
     period = [np.arange(asked.start, asked.end) for asked in problem.requests]
     return np.repeat(np.arange(problem.n_request), n_period), np.concatenate([*period, np.zeros(0, dtype=np.int64)])
 
 
-def _request_rows(problem: DispatchProblem) -> _Rows:
-    request, period = _request_cells(problem)
+def request_rows(problem: DispatchProblem) -> Rows:
+    request, period = request_cells(problem)
     asked = problem.requests
 
     def of(values: list[float]) -> FloatArray:
@@ -179,7 +179,7 @@ def _request_rows(problem: DispatchProblem) -> _Rows:
 
     is_down = of([one.direction == TURN_DOWN for one in asked]) > 0
     target_kw = of([one.target_kw for one in asked])
-    return _Rows(
+    return Rows(
         node=of([one.node for one in asked]).astype(np.int64),
         period=period,
         is_change=np.zeros(len(request), dtype=bool),
@@ -189,13 +189,13 @@ def _request_rows(problem: DispatchProblem) -> _Rows:
     )
 
 
-def _ramp_rows(problem: DispatchProblem) -> _Rows:
+def ramp_rows(problem: DispatchProblem) -> Rows:
     """The change into every period but the first, both ways in one row."""
     node = np.flatnonzero(np.isfinite(problem.node_ramp_kw)).repeat(problem.n_period - 1)
     n_row = len(node)
     period = np.tile(np.arange(1, problem.n_period), n_row // max(1, problem.n_period - 1))
     free_kw = problem.node_ramp_kw[node]
-    return _Rows(
+    return Rows(
         node=node,
         period=period,
         is_change=np.ones(n_row, dtype=bool),
@@ -205,5 +205,5 @@ def _ramp_rows(problem: DispatchProblem) -> _Rows:
     )
 
 
-def _ones(row: IntArray, column: IntArray, shape: tuple[int, ...]) -> sparse.csr_matrix:
+def ones(row: IntArray, column: IntArray, shape: tuple[int, ...]) -> sparse.csr_matrix:
     return sparse.csr_matrix((np.ones(len(row)), (row, column)), shape=shape)
