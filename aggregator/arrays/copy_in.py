@@ -1,10 +1,12 @@
 """Rows by COPY into tables under row-level security, which PostgreSQL takes no COPY into."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from django.db import connection, transaction
 from psycopg import Copy, sql
+
+from aggregator.arrays.binary_rows import Column, pack_rows
 
 MAKE = "CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table} WITH NO DATA"
 FILL = "COPY pg_temp.incoming ({columns}) FROM STDIN (FORMAT {format})"
@@ -29,3 +31,10 @@ def copy_into(*, table: str, columns: Sequence[str], is_binary: bool = False) ->
             yield copy
         cursor.execute(sql.SQL(ADD).format(**names))
         cursor.execute("DROP TABLE pg_temp.incoming")  # the same transaction may bring more
+
+
+def copy_columns(*, table: str, columns: Mapping[str, Column]) -> None:
+    """Add rows whose columns are arrays of numbers, packed as ``pack_rows`` says."""
+    with copy_into(table=table, columns=list(columns), is_binary=True) as copy:
+        for piece in pack_rows(columns):
+            copy.write(piece)

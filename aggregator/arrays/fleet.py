@@ -1,16 +1,36 @@
 """The virtual EVSEs of an area, as arrays."""
 
 from datetime import datetime
-from typing import NamedTuple
 
 import numpy as np
 from django.db import connection
-from django.db.models import Q
 
+from aggregator.arrays.copy_out import Field, load_columns
+from aggregator.core.align import index_of, text_order
 from aggregator.core.fleet import Fleet
 from aggregator.core.fleet_size import FleetSize
 from aggregator.core.network_area import NetworkArea
-from aggregator.models import Enrolment
+
+EPOCH = np.datetime64("2000-01-01", "D")
+ENROLLED = """
+FROM aggregator_enrolment AS enrolment
+JOIN aggregator_evse AS evse ON evse.id = enrolment.evse_id
+JOIN unnest({nodes}::bigint[]) AS wanted (id) ON wanted.id = evse.node_id
+JOIN (SELECT evse_id, min(starts_at) AS starts_at FROM aggregator_enrolment GROUP BY evse_id) AS earliest
+    ON earliest.evse_id = evse.id
+WHERE enrolment.starts_at <= {at} AND (enrolment.ends_at IS NULL OR enrolment.ends_at > {at})
+"""
+EVSE_FIELDS = {
+    "evse_pk": Field("evse.id", "i8"),
+    "dsrsp_pk": Field("enrolment.dsrsp_id", "i8"),
+    "meter_pk": Field("evse.meter_id", "i8"),
+    "node_pk": Field("evse.node_id", "i8"),
+    "phases": Field("evse.phases", "i2"),
+    "rated_kw": Field("evse.rated_kw", "f8"),
+    "min_current_a": Field("evse.min_current_a", "f8"),
+    "delay_max_s": Field("evse.delay_max_s", "i2"),
+    "first_day": Field("(earliest.starts_at AT TIME ZONE 'UTC')::date - DATE '2000-01-01'", "i4"),
+}
 
 SIZE_BELOW = """
 WITH RECURSIVE below (id) AS (
@@ -26,36 +46,29 @@ WHERE node_id IN (SELECT id FROM below) AND EXISTS (
 """
 
 
-class _EvseRow(NamedTuple):
-    evse_pk: int
-    pseudonym: str
-    dsrsp_pk: int
-    meter_pk: int
-    node_pk: int
-    phases: int
-    rated_kw: float
-    min_current_a: float
-    scenario: str
-    delay_max_s: int
-
-
 def load_fleet(*, area: NetworkArea, at: datetime) -> Fleet:
     """Load the EVSEs in ``area`` whose enrolment is in force at ``at``."""
-    rows = sorted(_enrolled(area, at), key=lambda row: row.pseudonym)
-    index = {int(pk): at_node for at_node, pk in enumerate(area.node_pks)}
-    first = _first_enrolments([row.evse_pk for row in rows])
+    known = load_columns(
+        source=ENROLLED,
+        block="evse.id / 2000",
+        fields=EVSE_FIELDS,
+        texts={"evse_id": "evse.pseudonym", "scenario": "evse.scenario"},
+        values={"at": at, "nodes": area.node_pks.tolist()},
+    )
+    order = text_order(known["evse_id"])
+    column = {name: values[order] for name, values in known.items()}
     return Fleet(
-        evse_pks=np.array([row.evse_pk for row in rows], dtype=np.int64),
-        evse_ids=np.array([row.pseudonym for row in rows], dtype=np.str_),
-        dsrsp_pks=np.array([row.dsrsp_pk for row in rows], dtype=np.int64),
-        meter_pks=np.array([row.meter_pk for row in rows], dtype=np.int64),
-        node=np.array([index[row.node_pk] for row in rows], dtype=np.int64),
-        phases=np.array([row.phases for row in rows], dtype=np.int64),
-        rated_kw=np.array([row.rated_kw for row in rows], dtype=np.float64),
-        min_current_a=np.array([row.min_current_a for row in rows], dtype=np.float64),
-        scenarios=np.array([row.scenario for row in rows], dtype=np.str_),
-        delay_max_s=np.array([row.delay_max_s for row in rows], dtype=np.int64),
-        enrolled_on=np.array([first[row.evse_pk] for row in rows], dtype="datetime64[D]"),
+        evse_pks=column["evse_pk"],
+        evse_ids=column["evse_id"],
+        dsrsp_pks=column["dsrsp_pk"],
+        meter_pks=column["meter_pk"],
+        node=index_of(area.node_pks, column["node_pk"]),
+        phases=column["phases"].astype(np.int64),
+        rated_kw=column["rated_kw"],
+        min_current_a=column["min_current_a"],
+        scenarios=column["scenario"],
+        delay_max_s=column["delay_max_s"].astype(np.int64),
+        enrolled_on=EPOCH + column["first_day"].astype("timedelta64[D]"),
     )
 
 
@@ -65,25 +78,3 @@ def load_size_below(*, node_pk: int, starts_at: datetime, ends_at: datetime) -> 
         cursor.execute(SIZE_BELOW, [node_pk, ends_at, starts_at])
         n_evse, rated_kw, kw_per_minute = cursor.fetchone()
     return FleetSize(n_evse=n_evse, rated_kw=float(rated_kw), kw_per_minute=float(kw_per_minute))
-
-
-def _enrolled(area: NetworkArea, at: datetime) -> list[_EvseRow]:
-    in_force = Enrolment.objects.across_tenants().filter(Q(ends_at__isnull=True) | Q(ends_at__gt=at), starts_at__lte=at)
-    rows = in_force.filter(evse__node__in=area.node_pks.tolist()).values_list(
-        "evse_id",
-        "evse__pseudonym",
-        "dsrsp_id",
-        "evse__meter_id",
-        "evse__node_id",
-        "evse__phases",
-        "evse__rated_kw",
-        "evse__min_current_a",
-        "evse__scenario",
-        "evse__delay_max_s",
-    )
-    return [_EvseRow(*row) for row in rows]
-
-
-def _first_enrolments(evse_pks: list[int]) -> dict[int, datetime]:
-    starts = Enrolment.objects.across_tenants().filter(evse__in=evse_pks).order_by("-starts_at")
-    return {evse: starts_at.replace(tzinfo=None) for evse, starts_at in starts.values_list("evse_id", "starts_at")}

@@ -1,14 +1,27 @@
 """Forecasts in and out: one row an EVSE, one a group."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from aggregator.arrays.copy_out import Field, load_columns
+from aggregator.core.align import text_order
 from aggregator.core.availability import COUNT_QUANTILES, AvailabilityForecast
 from aggregator.core.fleet import EvseGroups, Fleet, ForecastSessions
 from aggregator.models import AvailabilityForecast as StoredForecast
 from aggregator.models import EvseForecast, GroupForecast
+
+PLANNED = """
+FROM aggregator_evseforecast AS session JOIN aggregator_evse AS evse ON evse.id = session.evse_id
+WHERE session.forecast_id = {forecast}
+"""
+SESSION_FIELDS = {
+    "evse_pk": Field("evse.id", "i8"),
+    "start_period": Field("session.start_period", "i2"),
+    "end_period": Field("session.end_period", "i2"),
+    "energy_kwh": Field("session.energy_kwh", "f8"),
+    "probability": Field("session.probability", "f8"),
+}
 
 
 def store_forecast(
@@ -50,25 +63,24 @@ def store_forecast(
     return header
 
 
-class _SessionRow(NamedTuple):
-    pseudonym: str
-    start: int
-    end: int
-    energy_kwh: float
-    probability: float
-
-
 def load_forecast_sessions(*, forecast: StoredForecast) -> ForecastSessions:
     """Read back the planned sessions."""
-    stored = EvseForecast.objects.across_tenants().filter(forecast=forecast)
-    columns = stored.values_list("evse__pseudonym", "start_period", "end_period", "energy_kwh", "probability")
-    rows = sorted(_SessionRow(*row) for row in columns)
+    known = load_columns(
+        source=PLANNED,
+        block="evse.id / 2000",
+        fields=SESSION_FIELDS,
+        texts={"evse_id": "evse.pseudonym"},
+        values={"forecast": forecast.pk},
+    )
+    order = text_order(known["evse_id"])
+    column = {name: values[order] for name, values in known.items()}
     return ForecastSessions(
-        evse_ids=np.array([row.pseudonym for row in rows], dtype=np.str_),
-        start=np.array([row.start for row in rows], dtype=np.int64),
-        end=np.array([row.end for row in rows], dtype=np.int64),
-        energy_kwh=np.array([row.energy_kwh for row in rows], dtype=np.float64),
-        probability=np.array([row.probability for row in rows], dtype=np.float64),
+        evse_pks=column["evse_pk"],
+        evse_ids=column["evse_id"],
+        start=column["start_period"].astype(np.int64),
+        end=column["end_period"].astype(np.int64),
+        energy_kwh=column["energy_kwh"],
+        probability=column["probability"],
     )
 
 

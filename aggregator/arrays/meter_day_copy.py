@@ -4,12 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from aggregator.arrays.binary_rows import SIGNATURE, TRAILER
 from aggregator.core.errors import FlexError
 from aggregator.core.readings import PERIODS_A_DAY
 from aggregator.core.types import FloatArray, IntArray, TimeArray
 
-SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)  # no flags, no header extension
-TRAILER = b"\xff\xff"
 FLOAT8_OID = 701
 EPOCH = np.datetime64("2000-01-01", "D")
 NULL = -1

@@ -46,11 +46,13 @@ class ForecastSessions:
     """The session each EVSE is planned to have, ordered by pseudonym.
 
     Attributes:
+        evse_pks: (n_session,) database keys.
         evse_ids: (n_session,) pseudonyms.
         start, end: (n_session,) half-open periods on the forecast's grid.
         energy_kwh, probability: (n_session,).
     """
 
+    evse_pks: IntArray
     evse_ids: StrArray
     start: IntArray
     end: IntArray
@@ -60,6 +62,7 @@ class ForecastSessions:
     def select(self, chosen: BoolArray) -> "ForecastSessions":
         """The sessions chosen by an (n_session,) mask."""
         return ForecastSessions(
+            self.evse_pks[chosen],
             self.evse_ids[chosen],
             self.start[chosen],
             self.end[chosen],

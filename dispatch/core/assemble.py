@@ -1,10 +1,10 @@
 """From facts to a problem: what an area could carry, what is expected of its EVSEs, and what is asked of them."""
 
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
+from aggregator.core.align import NOWHERE, index_of
 from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
 from aggregator.core.fleet import Fleet, ForecastSessions
@@ -166,16 +166,14 @@ def request_window(grid: TimeGrid, *, reference: str, starts: int, ends: int) ->
 
 
 def _align(sessions: ForecastSessions, fleet: Fleet) -> IntArray:
-    """(n_session,) index of each session's EVSE in the fleet, matched by id."""
-    order = np.argsort(fleet.evse_ids)
-    at = np.searchsorted(fleet.evse_ids, sessions.evse_ids, sorter=order)
-    found = order[np.minimum(at, max(fleet.n_evse - 1, 0))] if fleet.n_evse else np.zeros(0, dtype=np.int64)
-    if len(found) != len(sessions.evse_ids) or (fleet.evse_ids[found] != sessions.evse_ids).any():
-        unknown = sorted(set(sessions.evse_ids.tolist()) - set(fleet.evse_ids.tolist()))
+    """(n_session,) index of each session's EVSE in the fleet."""
+    found = index_of(fleet.evse_pks, sessions.evse_pks)
+    if (found == NOWHERE).any():
+        unknown = sorted(sessions.evse_ids[found == NOWHERE].tolist())
         raise SessionWithoutEvse(
             f"{len(unknown)} forecast sessions are of EVSEs not in the fleet, the first {unknown[0]}", evse=unknown[0]
         )
-    return cast(IntArray, found.astype(np.int64))
+    return found
 
 
 def _unrated(area: NetworkArea) -> list[FindingNote]:

@@ -308,7 +308,7 @@ def facts_of(*, run: DispatchRun) -> tuple[RunFacts, RunParameters]:
     tariff_code = str(asked.pop("tariff"))
     parameters = RunParameters(**asked)
     facts = load_facts(forecast=run.forecast, as_of=run.as_of, tariff_code=tariff_code, parameters=parameters)
-    stayed = np.isin(facts.sessions.evse_ids, facts.fleet.evse_ids)
+    stayed = np.isin(facts.sessions.evse_pks, facts.fleet.evse_pks)
     return replace(facts, sessions=facts.sessions.select(stayed)), parameters
 
 

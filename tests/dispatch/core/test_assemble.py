@@ -54,6 +54,7 @@ FLEET = Fleet(
 def sessions(*evse_ids: str) -> ForecastSessions:
     n = len(evse_ids)
     return ForecastSessions(
+        evse_pks=np.array([ord(evse_id[-1]) - ord("a") + 1 for evse_id in evse_ids], dtype=np.int64),
         evse_ids=np.array(evse_ids, dtype=np.str_),
         start=np.arange(n) + 10,
         end=np.arange(n) + 30,
