@@ -40,6 +40,13 @@ class RunParameters:
         override_alpha: accepted chance that more consumers override at once than the reserve holds back for.
         spare_price_share: unused headroom is offered in this cheapest share of the day (``spare.open_periods``).
         spare_peak_level: and lifts no node above this multiple of its day's highest other demand (``spare.valley_kw``).
+        rolling: dispatch anew every half-hour of the day, with EVs as they are; else the day before's plan stands and
+            only ceilings nobody uses are handed on.
+        change_gbp: a setpoint already sent changes only where that gains more (``steady.CHANGE_GBP``).
+        told_periods: how many periods an EVSE is told at a time.
+        root_peak_level: no re-dispatch lifts an area's root above this multiple of its day's highest other demand.
+        need_quantile, leave_quantile: of usual visits, what an EV that says nothing is believed to take and how soon
+            it may leave (``belief.BeliefRule``).
         gap: certified gap asked of the solver.
         time_limit_s: of the solve.
         method: of ``dispatch.core.solve``.
@@ -53,6 +60,12 @@ class RunParameters:
     override_alpha: float = 0.01
     spare_price_share: float = 0.75
     spare_peak_level: float = 1.2
+    rolling: bool = True
+    change_gbp: float = 0.05
+    told_periods: int = 2
+    root_peak_level: float = 1.1
+    need_quantile: float = 0.75
+    leave_quantile: float = 0.1
     gap: float = 1e-4
     time_limit_s: float = 60.0
     method: str = "auto"
@@ -65,16 +78,20 @@ class RunParameters:
             "gap",
             "time_limit_s",
             "spare_peak_level",
+            "change_gbp",
         ):
             value = getattr(self, name)
             if not 0 <= value <= 1e6:
                 raise InvalidRunParameters(f"{name} is {value}, expected 0 to 1,000,000", field=name, value=value)
-        for name in ("background_quantile", "override_alpha", "spare_price_share"):
+        for name in ("background_quantile", "override_alpha", "spare_price_share", "need_quantile", "leave_quantile"):
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise InvalidRunParameters(f"{name} is {value}, expected between 0 and 1", field=name, value=value)
-        if self.background_days < 1:
-            raise InvalidRunParameters(f"background_days is {self.background_days}, expected at least 1")
+        for name, least in (("background_days", 1), ("told_periods", 1), ("root_peak_level", 1)):
+            if not getattr(self, name) >= least:
+                raise InvalidRunParameters(
+                    f"{name} is {getattr(self, name)}, expected at least {least}", field=name, value=getattr(self, name)
+                )
 
 
 @dataclass(frozen=True, slots=True)
