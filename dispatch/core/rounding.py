@@ -6,26 +6,30 @@ offer more than is needed, where limits hold.
 Source: docs/methods/dispatch.md
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from aggregator.core.types import Float32Array, FloatArray, Int16Array, IntArray
-from dispatch.core.costs import Costs, price_plan
+from dispatch.core import rounding_kernels as kernels
+from dispatch.core.costs import Costs, ramp_excess_kw, shortfall_kw
 from dispatch.core.greedy import never
-from dispatch.core.ledger import Ledger
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
-from dispatch.core.scenario import drawn_power_kw
-from dispatch.core.sessions import by_need, connected
+from dispatch.core.rounding_account import account_of
+from dispatch.core.rounding_paths import serve_by_swaps
+from dispatch.core.sessions import by_need
 
 PHASE_KV = 0.23
 LEAST_A = 6
 _MOST_A = int(np.iinfo(np.int16).max)
 _EPS_A = 1e-6
-_EPS_KW = 1e-9
+# Sessions, and places, between two looks at the clock.
+CHUNK, PLACE_CHUNK = 20_000, 500
+# Sessions looked at in search of a swap, some 20 ns each: where a whole country is short, swaps stop before time does.
+MOST_VISITS = 50_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,66 +71,100 @@ def round_plan(
     """Round down everywhere, then give back whole amperes where limits allow, least slack first.
 
     First each session gets back the energy rounding down took from it; then whatever room is left serves what is
-    still missing. Rounding down alone is safe, so stopping at any time is too.
+    still missing, and amperes move to cheaper periods. Rounding down alone is safe, so stopping at any time is too.
+
+    Args:
+        power_kw: (n_session, n_period) a plan within every hard limit.
+        is_late: asked between chunks of sessions.
     """
-    setpoint_a = _rounded_down(problem, power_kw)
-    unit_kw = ampere_kw(problem)
-    planned_kwh = np.minimum(problem.step_h * power_kw.sum(axis=1, dtype=np.float64), network.serveable_kwh)
-    ledger = Ledger(problem, network, setpoint_a * unit_kw[:, np.newaxis])
-    raiser = _Raiser(problem, ledger, setpoint_a)
-    for wanted_kwh in (planned_kwh, network.serveable_kwh):
-        for session in by_need(problem).tolist():
+    rounder = _Rounder(problem, network, power_kw)
+    rounder.improve(is_late)
+    return rounder.priced()
+
+
+class _Rounder:
+    """The setpoints while they are raised and moved, with what every node carries of them."""
+
+    def __init__(self, problem: DispatchProblem, network: Network, power_kw: Float32Array) -> None:
+        self._problem, self._network = problem, network
+        self._devices = _devices(problem, network)
+        self.setpoint_a = np.zeros((problem.n_session, problem.n_period), dtype=np.int16)
+        self._planned_a = np.zeros(problem.n_session)
+        place_kw = np.zeros((network.tree.n_place, problem.n_period))
+        kernels.round_down(
+            self._devices, np.asarray(power_kw, dtype=np.float32), self.setpoint_a, self._planned_a, place_kw
+        )
+        self._account = account_of(problem, network, place_kw)
+
+    def improve(self, is_late: Callable[[], bool]) -> None:
+        """Give back, swap and move until nothing is left to gain, or time is up."""
+        for step in self._steps():
             if is_late():
-                break
-            raiser.give_back(session, float(wanted_kwh[session]))
-    drawn_kw = drawn_power_kw(problem, setpoint_a * unit_kw[:, np.newaxis])
-    costs = price_plan(problem, network, drawn_kw)
-    return Rounding(setpoint_a=setpoint_a, unserved_kwh=costs.unserved_kwh, costs=costs)
+                return
+            step()
+
+    def _steps(self) -> Iterator[Callable[[], None]]:
+        """Small enough to look at the clock between two; each leaves every hard limit kept."""
+        devices, account, setpoint_a = self._devices, self._account, self.setpoint_a
+        order = by_need(self._problem)
+        serveable_a = devices.serveable_kwh / (devices.step_h * devices.unit_kw)
+        for wanted_a, is_last in ((self._planned_a, False), (serveable_a, False), (serveable_a, True)):
+            for begin, end in _chunks(len(order), CHUNK):
+                chunk = order[begin:end]
+                yield partial(kernels.give_back, devices, account, chunk, wanted_a, is_last, setpoint_a)
+        yield from self._swaps(order)
+        for begin, end in _chunks(len(order), CHUNK):
+            yield partial(kernels.move_to_cheaper, devices, account, begin, end, setpoint_a)
+
+    def _swaps(self, order: IntArray) -> Iterator[Callable[[], None]]:
+        """Chains of sessions that step aside, place by place; for whole amperes first, then for what is left."""
+        n_place = self._network.tree.n_place
+        by_place = order[np.argsort(self._devices.place[order], kind="stable")]
+        begin = np.searchsorted(self._devices.place[by_place], np.arange(n_place + 1))
+        visits = np.array([MOST_VISITS])
+        for is_last in (False, True):
+            for first, last in _chunks(n_place, PLACE_CHUNK):
+                part = begin[first : last + 1]
+                yield partial(
+                    serve_by_swaps, self._devices, self._account, by_place, part, is_last, self.setpoint_a, visits
+                )
+
+    def priced(self) -> Rounding:
+        """What the setpoints cost, from what EVs draw under them."""
+        problem, network = self._problem, self._network
+        unserved_kwh = np.zeros(problem.n_session)
+        place_kw = np.zeros((network.tree.n_place, problem.n_period))
+        energy_gbp = kernels.draw(self._devices, self.setpoint_a, unserved_kwh, place_kw)
+        node_kw = network.tree.node_kw(place_kw)
+        shortfall = shortfall_kw(problem, node_kw)
+        request_price = np.array([request.shortfall_gbp_per_kwh for request in problem.requests])
+        costs = Costs(
+            energy_gbp=float(energy_gbp),
+            unserved_gbp=float(problem.session_unserved_gbp_per_kwh @ unserved_kwh),
+            shortfall_gbp=float(problem.step_h * (request_price @ shortfall.sum(axis=1))),
+            ramp_gbp=float(problem.step_h * problem.ramp_gbp_per_kwh * ramp_excess_kw(problem, node_kw).sum()),
+            unserved_kwh=unserved_kwh,
+            shortfall_kw=shortfall,
+            node_power_kw=node_kw,
+        )
+        return Rounding(setpoint_a=self.setpoint_a, unserved_kwh=unserved_kwh, costs=costs)
 
 
-def _rounded_down(problem: DispatchProblem, power_kw: Float32Array) -> Int16Array:
-    """(n_session, n_period) whole amperes under the plan, 0 where that is less than the minimum."""
-    amperes = np.floor(power_kw.astype(np.float64) / ampere_kw(problem)[:, np.newaxis])
-    amperes = np.minimum(amperes, most_a(problem)[:, np.newaxis])
-    usable = (amperes >= least_a(problem)[:, np.newaxis]) & connected(problem)
-    return np.where(usable, amperes, 0).astype(np.int16)
+def _chunks(length: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((begin, min(begin + size, length)) for begin in range(0, length, size))
 
 
-class _Raiser:
-    """Raises setpoints by whole amperes, keeping the ledger."""
-
-    def __init__(self, problem: DispatchProblem, ledger: Ledger, setpoint_a: Int16Array) -> None:
-        self._problem, self._ledger, self._setpoint_a = problem, ledger, setpoint_a
-        self._unit_kw, self._least_a, self._most_a = ampere_kw(problem), least_a(problem), most_a(problem)
-
-    def give_back(self, session: int, wanted_kwh: float) -> None:
-        """Raise the session towards its energy: where a request waits, then where it charges anyway, cheapest first."""
-        unit_kwh = self._problem.step_h * float(self._unit_kw[session])
-        window = self._ledger.window(session)
-        row = self._setpoint_a[session, window]
-        need_a = wanted_kwh / unit_kwh - int(row.sum(dtype=np.int64))
-        if need_a <= _EPS_KW or self._most_a[session] == 0:
-            return
-        unit_kw = float(self._unit_kw[session])
-        room_kw, price = self._ledger.offers(session, unit_kw, unit_kw * int(self._least_a[session]))
-        tariff = self._problem.price_gbp_per_kwh[self._problem.session_tariff[session], window]
-        starts_anew = (row == 0) & (price >= tariff)
-        for k in np.lexsort((price, starts_anew)).tolist():
-            if need_a <= _EPS_KW:
-                break
-            if price[k] < self._problem.session_unserved_gbp_per_kwh[session]:
-                need_a -= self._raise(session, window.start + k, float(room_kw[k]), need_a)
-
-    def _raise(self, session: int, period: int, room_kw: float, need_a: float) -> int:
-        """Add what fits, at least the minimum from zero; the amperes added."""
-        unit_kw, now_a = float(self._unit_kw[session]), int(self._setpoint_a[session, period])
-        fits_a = math.floor(min(int(self._most_a[session]) - now_a, (room_kw + _EPS_KW) / unit_kw))
-        wanted_a = math.ceil(need_a - _EPS_KW)
-        if now_a == 0:
-            wanted_a = max(wanted_a, int(self._least_a[session]))
-        added_a = min(fits_a, wanted_a)
-        if added_a <= 0 or now_a + added_a < self._least_a[session]:
-            return 0
-        self._setpoint_a[session, period] += added_a
-        self._ledger.book(session, period, added_a * unit_kw)
-        return added_a
+def _devices(problem: DispatchProblem, network: Network) -> kernels.Devices:
+    return kernels.Devices(
+        place=network.tree.session_place,
+        start=problem.session_start,
+        end=problem.session_end,
+        least_a=least_a(problem).astype(np.int16),
+        most_a=most_a(problem).astype(np.int16),
+        unit_kw=ampere_kw(problem),
+        serveable_kwh=network.serveable_kwh,
+        unserved_gbp_per_kwh=problem.session_unserved_gbp_per_kwh,
+        tariff=problem.session_tariff,
+        price_gbp_per_kwh=problem.price_gbp_per_kwh,
+        step_h=problem.step_h,
+    )
