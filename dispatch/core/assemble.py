@@ -11,6 +11,7 @@ from aggregator.core.fleet import Fleet, ForecastSessions
 from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import NotOnGrid, TimeGrid
 from aggregator.core.types import FloatArray, IntArray
+from dispatch.core.fairness import PastShortfall, alike, priority
 from dispatch.core.network import Network, limit_findings, rating_kw
 from dispatch.core.problem import DispatchProblem, FlexRequest
 from dispatch.core.rounding import PHASE_KV
@@ -33,6 +34,8 @@ class RunParameters:
     Attributes:
         unserved_gbp_per_kwh: price of energy a session is left without, dearer than any request's shortfall, so that
             a target is missed before a car stays empty.
+        fairness_most: greatest factor on it for an EVSE left shorter than those like it (``fairness.priority``); 1 is none.
+        fairness_days: days of past plans that factor is taken from.
         carbon_gbp_per_tonne: weight of carbon in the energy price; 0 leaves it out.
         ramp_gbp_per_kwh: price of ramp excess where a node states a ramp.
         background_quantile: of past demand held against the rating.
@@ -42,6 +45,7 @@ class RunParameters:
         spare_peak_level: and lifts no node above this multiple of its day's highest other demand (``spare.valley_kw``).
         rolling: dispatch anew every half-hour of the day, with EVs as they are; else the day before's plan stands and
             only ceilings nobody uses are handed on.
+        rolling_method: of ``dispatch.core.solve``, for every half-hour of a simulated day.
         change_gbp: a setpoint already sent changes only where that gains more (``steady.CHANGE_GBP``).
         told_periods: how many periods an EVSE is told at a time.
         root_peak_level: no re-dispatch lifts an area's root above this multiple of its day's highest other demand.
@@ -53,6 +57,8 @@ class RunParameters:
     """
 
     unserved_gbp_per_kwh: float = 2.0
+    fairness_most: float = 1.5
+    fairness_days: int = 14
     carbon_gbp_per_tonne: float = 0.0
     ramp_gbp_per_kwh: float = 0.05
     background_quantile: float = 0.95
@@ -61,6 +67,7 @@ class RunParameters:
     spare_price_share: float = 0.75
     spare_peak_level: float = 1.2
     rolling: bool = True
+    rolling_method: str = "greedy"
     change_gbp: float = 0.05
     told_periods: int = 2
     root_peak_level: float = 1.1
@@ -73,6 +80,7 @@ class RunParameters:
     def __post_init__(self) -> None:
         for name in (
             "unserved_gbp_per_kwh",
+            "fairness_most",
             "carbon_gbp_per_tonne",
             "ramp_gbp_per_kwh",
             "gap",
@@ -87,7 +95,13 @@ class RunParameters:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise InvalidRunParameters(f"{name} is {value}, expected between 0 and 1", field=name, value=value)
-        for name, least in (("background_days", 1), ("told_periods", 1), ("root_peak_level", 1)):
+        for name, least in (
+            ("fairness_most", 1),
+            ("fairness_days", 1),
+            ("background_days", 1),
+            ("told_periods", 1),
+            ("root_peak_level", 1),
+        ):
             if not getattr(self, name) >= least:
                 raise InvalidRunParameters(
                     f"{name} is {getattr(self, name)}, expected at least {least}", field=name, value=getattr(self, name)
@@ -124,12 +138,14 @@ def assemble_problem(
     carbon_gco2_per_kwh: FloatArray,
     requests: tuple[FlexRequest, ...],
     parameters: RunParameters,
+    past: PastShortfall | None = None,
 ) -> Assembled:
     """Put one run's facts together.
 
     Args:
         background_kw, reserve_kw: (n_node, n_period) held against each node's rating.
         price_gbp_per_kwh, carbon_gco2_per_kwh: (n_period,).
+        past: what earlier plans left the fleet's EVSEs without; nothing is known of any if not given.
 
     Raises:
         SessionWithoutEvse: a forecast session of an EVSE that is not in the fleet.
@@ -157,7 +173,7 @@ def assemble_problem(
         session_max_kw=fleet.rated_kw[evse],
         session_energy_kwh=sessions.energy_kwh,
         session_min_kw=fleet.min_current_a[evse] * PHASE_KV * phases,
-        session_unserved_gbp_per_kwh=np.full(n_session, parameters.unserved_gbp_per_kwh),
+        session_unserved_gbp_per_kwh=unserved_gbp_per_kwh(fleet, past, parameters)[evse],
         session_tariff=np.zeros(n_session, dtype=np.int64),
         price_gbp_per_kwh=(price_gbp_per_kwh + carbon_gbp_per_kwh)[np.newaxis, :],
         requests=requests,
@@ -165,6 +181,13 @@ def assemble_problem(
     )
     findings = (*limit_findings(area.codes, limit_kw), *_unrated(area))
     return Assembled(problem, Network.of(problem), evse, rated, limit_kw, findings)
+
+
+def unserved_gbp_per_kwh(fleet: Fleet, past: PastShortfall | None, parameters: RunParameters) -> FloatArray:
+    """(n_evse,) price of leaving an EVSE short: the platform's, times its priority among those like it."""
+    before = past if past is not None else PastShortfall.none(fleet.n_evse)
+    factor: FloatArray = priority(before, alike(fleet), most=parameters.fairness_most)
+    return parameters.unserved_gbp_per_kwh * factor
 
 
 def request_window(grid: TimeGrid, *, reference: str, starts: int, ends: int) -> tuple[int, int]:

@@ -10,11 +10,20 @@ from dispatch.models.targets import TargetSignal
 
 
 class DispatchRun(models.Model):
-    """One run covers an area and every DSRSP in it; every figure is of the plan as stored."""
+    """One run covers an area and every DSRSP in it; every figure is of the plan as stored.
+
+    One that continues another was planned anew in the middle of its day: costs, bound and gap are of what was left.
+    """
 
     area = models.ForeignKey(NetworkNode, on_delete=models.PROTECT, related_name="runs")
     charging_day = models.DateField()
     forecast = models.ForeignKey(AvailabilityForecast, on_delete=models.PROTECT, related_name="runs")
+    continues = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, related_name="continued_by", help_text="the run it took over from"
+    )
+    from_period = models.PositiveSmallIntegerField(
+        default=0, help_text="the first period it planned; before it setpoints are those of the run it continues"
+    )
     as_of = models.DateTimeField()
     created_at = models.DateTimeField(auto_now_add=True)
     starts_at = models.DateTimeField()
@@ -44,6 +53,10 @@ class DispatchRun(models.Model):
             models.CheckConstraint(condition=Q(max_violation_kw__lte=1e-6), name="run_keeps_every_limit"),
             models.CheckConstraint(
                 condition=Q(rung__in=["certified", "time-boxed", "greedy", "last-plan"]), name="run_rung_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(from_period__lt=F("n_period")) & (Q(from_period=0) | Q(continues__isnull=False)),
+                name="run_continues_from",
             ),
         ]
 
