@@ -1,5 +1,6 @@
 """Hypothesis strategies: whole dispatch problems, small enough to solve hundreds of times."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,28 @@ from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchProblem, FlexReque
 LIMITS_KW = st.one_of(st.floats(0.0, 40.0), st.just(np.inf), st.floats(-5.0, 0.0))
 
 
+# Six orders of magnitude, the everyday ones most often.
+UNSERVED_GBP_PER_KWH = (2.0, 2.0, 4.0, 0.2, 0.01, 100.0, 1e4)
+
+
+def network_trees() -> st.SearchStrategy[tuple[list[int], list[bool]]]:
+    """Parents and phase marks, parents first: a distribution network as it is built, or any tree at all."""
+    return st.one_of(built_trees(), any_trees())
+
+
 @st.composite
-def network_trees(draw: st.DrawFn) -> tuple[list[int], list[bool]]:
+def any_trees(draw: st.DrawFn, *, max_nodes: int = 9) -> tuple[list[int], list[bool]]:
+    """Any depth from single roots to one long chain; a phase is a leaf, and its feeder may have one to many."""
+    parents, phases = [-1], [False]
+    for index in range(1, draw(st.integers(1, max_nodes))):
+        parent = draw(st.one_of(st.just(index - 1), st.integers(-1, index - 1)))
+        parents.append(parents[parent] if parent >= 0 and phases[parent] else parent)
+        phases.append(parents[-1] >= 0 and draw(st.sampled_from([False, False, True])))
+    return parents, phases
+
+
+@st.composite
+def built_trees(draw: st.DrawFn) -> tuple[list[int], list[bool]]:
     """Parents and phase marks: one or two primaries, substations under them, feeders, some of them with phases."""
     parents: list[int] = []
     phases: list[bool] = []
@@ -61,7 +82,7 @@ def dispatch_problems(draw: st.DrawFn, *, max_sessions: int = 6, max_periods: in
         session_unserved_gbp_per_kwh=column("unserved", float),
         session_tariff=column("tariff", int),
         price_gbp_per_kwh=np.array([[draw(st.floats(-0.1, 0.4)) for _ in range(n_period)] for _ in range(2)]),
-        requests=tuple(draw(st.lists(_requests(n_node, n_period), max_size=2))),
+        requests=tuple(draw(_contested_requests(n_node, n_period))),
         ramp_gbp_per_kwh=draw(st.sampled_from([0.0, 0.05, 0.5])),
     )
 
@@ -78,9 +99,19 @@ def _sessions(draw: st.DrawFn, phases: list[bool], n_period: int) -> dict[str, A
         "max_kw": draw(st.one_of(st.sampled_from([0.0, 1.0, 3.68, 7.36, 22.08]), st.floats(0.5, 25.0))),
         "energy_kwh": draw(st.one_of(st.just(0.0), st.floats(0.01, 30.0))),
         "min_kw": draw(st.sampled_from([0.0, 1.38, 4.14, 2.0])),
-        "unserved": draw(st.sampled_from([0.2, 2.0, 2.0, 4.0])),
+        "unserved": draw(st.sampled_from(UNSERVED_GBP_PER_KWH)),
         "tariff": draw(st.integers(0, 1)),
     }
+
+
+@st.composite
+def _contested_requests(draw: st.DrawFn, n_node: int, n_period: int) -> list[FlexRequest]:
+    """Up to three anywhere, sometimes with one against the first: the other direction, at its node, in its window."""
+    requests = draw(st.lists(_requests(n_node, n_period), max_size=3))
+    if requests and draw(st.booleans()):
+        direction = TURN_UP if requests[0].direction == TURN_DOWN else TURN_DOWN
+        requests.append(replace(requests[0], direction=direction, target_kw=draw(st.floats(0.0, 20.0))))
+    return requests
 
 
 @st.composite

@@ -4,11 +4,16 @@ import highspy
 import numpy as np
 import pytest
 
+from dispatch.core import highs
+from dispatch.core.bound import lower_bound_gbp
+from dispatch.core.costs import price_plan
 from dispatch.core.highs import require_optimal
+from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, TURN_UP, FlexRequest
 from dispatch.core.reference import SolverFailed, SolverTimedOut
 from dispatch.core.solve import solve
 from dispatch.core.sparse import solve_sparse
+from tests.benchmarks.fleets import Shape, national_fleet
 from tests.dispatch.core.problems import Ev, make_problem
 
 
@@ -93,6 +98,19 @@ class TestHandWorked:
     def test_gives_a_session_that_can_take_nothing_no_power(self):
         plan = self.plan(Ev(7.0, max_kw=0.0), Ev(0.0), Ev(1.0))
         assert plan.power_kw.sum(axis=1) == pytest.approx([0.0, 0.0, 1.0])
+
+
+class TestByInteriorPoint:
+    def test_gives_the_same_optimum_as_simplex(self, monkeypatch):
+        problem = national_fleet(Shape(200, n_period=24, phases=True, requests=True, ramps=True))
+        by_simplex = solve_sparse(problem)
+        monkeypatch.setattr(highs, "MOST_SIMPLEX_COLUMNS", 0)
+        by_interior_point = solve_sparse(problem)
+        assert by_interior_point.iterations < by_simplex.iterations
+        network = Network.of(problem)
+        cost, other = (price_plan(problem, network, s.power_kw).total_gbp for s in (by_simplex, by_interior_point))
+        assert other == pytest.approx(cost, rel=1e-7)
+        assert lower_bound_gbp(problem, network, by_interior_point.prices) == pytest.approx(cost, rel=1e-6)
 
 
 class TestRequireOptimal:
