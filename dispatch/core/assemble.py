@@ -34,7 +34,7 @@ class RunParameters:
     Attributes:
         unserved_gbp_per_kwh: price of energy a session is left without, dearer than any request's shortfall, so that
             a target is missed before a car stays empty.
-        fairness_most: greatest factor on it for an EVSE left shorter than those like it (``fairness.priority``); 1 is none.
+        fairness_most: greatest factor on it, for an EVSE left shorter than those like it (``fairness.priority``).
         fairness_days: days of past plans that factor is taken from.
         carbon_gbp_per_tonne: weight of carbon in the energy price; 0 leaves it out.
         ramp_gbp_per_kwh: price of ramp excess where a node states a ramp.

@@ -93,7 +93,8 @@ def priority(past: PastShortfall, group: IntArray, *, most: float) -> FloatArray
 
     Returns:
         (n_evse,) factor on the unserved price, 1 to ``most``: 1 for a share of nothing, ``most`` from twice the mean
-        on, in proportion between; who was not seen yet stands where the mean does.
+        on, in proportion between; who was not seen yet stands where the mean does. 1 for all of a group nobody of
+        which was left short.
 
     Raises:
         InvalidShortfall: ``most`` below 1 or not finite.
@@ -106,6 +107,7 @@ def priority(past: PastShortfall, group: IntArray, *, most: float) -> FloatArray
     count = np.bincount(group[seen], minlength=n_group)
     total = np.bincount(group[seen], weights=share[seen], minlength=n_group)
     mean = np.divide(total, count, out=np.zeros(n_group), where=count > 0)[group]
-    ratio = np.divide(share, mean, out=np.ones(len(share)), where=seen & (mean > 0))
+    short = mean > 0
+    ratio = np.divide(np.where(seen, share, mean), mean, out=np.zeros(len(share)), where=short)
     factor: FloatArray = 1.0 + (most - 1.0) * np.clip(ratio / _FULL_RATIO, 0.0, 1.0)
     return factor

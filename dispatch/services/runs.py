@@ -30,8 +30,10 @@ from aggregator.models import AvailabilityForecast, Organisation
 from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
 from dispatch.arrays.targets import load_signals
+from dispatch.arrays.shortfall import load_past_shortfall
 from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
 from dispatch.core.portable import problem_to_arrays
+from dispatch.core.fairness import PastShortfall
 from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, DispatchProblem, FlexRequest
 from dispatch.core.solve import solve
 from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods, valley_kw
@@ -40,7 +42,7 @@ from dispatch.services.run_log import record_run, refuse_above_cap
 
 logger = logging.getLogger(__name__)
 
-METHOD = "day-ahead-4"  # part of every run's fingerprint: a changed method is a new run of the same facts
+METHOD = "day-ahead-5"  # part of every run's fingerprint: a changed method is a new run of the same facts
 
 
 class NoForecast(FlexError):
@@ -64,6 +66,7 @@ class RunFacts:
     carbon_gco2_per_kwh: FloatArray
     signals: tuple[TargetSignal, ...]
     findings: tuple[FindingNote, ...]
+    past: PastShortfall
 
 
 def run_dispatch(
@@ -176,6 +179,13 @@ def load_facts(
         carbon_gco2_per_kwh=carbon.values,
         signals=load_signals(area=area, grid=grid, as_of=as_of),
         findings=(*background_notes, *price.findings, *carbon.findings),
+        past=load_past_shortfall(
+            area_pk=forecast.area_id,
+            fleet=fleet,
+            day=forecast.charging_day,
+            n_day=parameters.fairness_days,
+            as_of=as_of,
+        ),
     )
 
 
@@ -243,6 +253,7 @@ def assemble(facts: RunFacts, parameters: RunParameters) -> Assembled:
         carbon_gco2_per_kwh=facts.carbon_gco2_per_kwh,
         requests=tuple(_request(signal, facts) for signal in facts.signals),
         parameters=parameters,
+        past=facts.past,
     )
 
 

@@ -52,7 +52,8 @@ class TestPriority:
         assert found.tolist() == pytest.approx([1.0, 1.5, 1.25])
 
     def test_treats_all_alike_without_a_past_or_a_factor(self):
-        assert len(set(priority(PastShortfall.none(3), np.array([0, 1, 1]), most=2.0).tolist())) == 1
+        assert priority(PastShortfall.none(3), np.array([0, 1, 1]), most=2.0).tolist() == [1.0, 1.0, 1.0]
+        assert priority(past([[9.0], [0.0]], [[0.0], [0.0]]), np.zeros(2, dtype=int), most=2.0).tolist() == [1.0, 1.0]
         assert priority(past([[9.0], [9.0]], [[0.0], [9.0]]), np.zeros(2, dtype=int), most=1.0).tolist() == [1.0, 1.0]
 
     @pytest.mark.parametrize("most", [0.9, np.inf, np.nan])
