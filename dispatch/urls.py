@@ -4,6 +4,7 @@ from django.urls import path
 
 from aggregator.site import converters  # noqa: F401 - registers <text:…>
 from dispatch.views.evses import Evse
+from dispatch.views.explain import ExplainSetpoint
 from dispatch.views.limits import ChangeLimit
 from dispatch.views.network import Network, Node
 from dispatch.views.runs import Run, Runs, RunSetpoints
@@ -17,4 +18,5 @@ urlpatterns = [
     path("runs/", Runs.as_view(), name="runs"),
     path("runs/<int:run>/", Run.as_view(), name="run"),
     path("runs/<int:run>/setpoints.csv", RunSetpoints.as_view(), name="run_setpoints"),
+    path("runs/<int:run>/setpoints/<text:evse>/", ExplainSetpoint.as_view(), name="explain_setpoint"),
 ]

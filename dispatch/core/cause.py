@@ -78,6 +78,7 @@ def find_cause(
     session: int,
     power_kw: FloatArray,
     held_kw: FloatArray | None = None,
+    least_kw: float = 0.0,
     is_late: Callable[[], bool] = never,
 ) -> Cause:
     """Find an irreducible set of limits that keeps energy from a session.
@@ -86,6 +87,7 @@ def find_cause(
         session: index.
         power_kw: (n_session, n_period) the plan: what the others keep, and where limits stand.
         held_kw: (n_node, n_period) what EVs outside the problem draw, held as it is; none if not given.
+        least_kw: the least the session can draw at all, 0 if it may draw anything: where a limit is lower, it can't.
         is_late: asked before each try; once it says yes what is left stands as it is.
 
     Raises:
@@ -98,7 +100,9 @@ def find_cause(
         return Cause("served", (), served_kwh, is_reduced=True)
     held = np.zeros((problem.n_node, problem.n_period)) if held_kw is None else held_kw
     elements = candidates(problem, network, session=session, power_kw=power, held_kw=held)
-    model = ServiceModel(problem, network, session=session, power_kw=power, held_kw=held, elements=elements)
+    model = ServiceModel(
+        problem, network, session=session, power_kw=power, held_kw=held, least_kw=least_kw, elements=elements
+    )
     most_kwh = model.most_kwh(elements)
     if most_kwh >= wanted_kwh - NEAR_KWH:
         return Cause("not_forced", (), most_kwh, is_reduced=True)
@@ -196,10 +200,11 @@ class ServiceModel:
         session: int,
         power_kw: FloatArray,
         held_kw: FloatArray,
+        least_kw: float,
         elements: Sequence[Element],
     ) -> None:
         self._problem, self._network, self._session = problem, network, session
-        self._power_kw, self._held_kw = power_kw, held_kw
+        self._power_kw, self._held_kw, self._least_kw = power_kw, held_kw, least_kw
         self._planned_kw = network.node_power_kw(power_kw)
         self._owner, self._period = np.nonzero(connected(problem))
         self._highs = highspy.Highs()
@@ -219,15 +224,19 @@ class ServiceModel:
             for row, lower, upper in rows:
                 free = self._free(element, row)
                 self._highs.changeRowBounds(row, *((lower, upper) if element in wanted else free))
-        max_kw = float(self._problem.session_max_kw[self._session])
-        for element, columns in self._columns.items():
-            for column in columns.tolist():
-                self._highs.changeColBounds(column, 0.0, 0.0 if element in wanted else max_kw)
+        self._close([columns for element, columns in self._columns.items() if element in wanted])
         self._highs.run()
         status = self._highs.getModelStatus()
         if status != highspy.HighsModelStatus.kOptimal:
             raise CauseNotFound(f"HiGHS ended with {status.name}; expected an optimum", status=status.name)
         return -float(self._highs.getInfo().objective_function_value)
+
+    def _close(self, closed: Sequence[IntArray]) -> None:
+        """Let the session draw in every column of its own but these."""
+        max_kw = float(self._problem.session_max_kw[self._session])
+        shut = set(np.concatenate([*closed, np.zeros(0, dtype=np.int64)]).tolist())
+        for column in sorted(set(np.concatenate([*self._columns.values(), np.zeros(0, dtype=np.int64)]).tolist())):
+            self._highs.changeColBounds(column, 0.0, 0.0 if column in shut else max_kw)
 
     def _free(self, element: Element, row: int) -> tuple[float, float]:
         if element.kind in ("equals", "betters"):
@@ -246,9 +255,10 @@ class ServiceModel:
                 served_kwh = self._served_kwh()
                 self._rows[element] = [(i, float(served_kwh[i]), float(upper[i])) for i in element.sessions]
             elif element.kind == "tariff":
-                own = (self._owner == self._session) & (self._period >= element.start) & (self._period < element.end)
-                self._columns[element] = np.flatnonzero(own & (self._power_kw[self._session][self._period] == 0))
+                self._columns[element] = self._own(element, np.ones(problem.n_period, dtype=np.bool_))
             else:
+                if element.kind == "limit":
+                    self._columns[element] = self._own(element, self._is_below_least(element.node))
                 bounds = self._bounds(element)
                 self._rows[element] = [(n_row + k, *bound) for k, bound in enumerate(bounds)]
                 n_row += len(bounds)
@@ -256,6 +266,19 @@ class ServiceModel:
         matrix = sparse.csr_matrix(sparse.vstack(blocks, format="csr"))
         free = np.full(n_row - n_session, highspy.kHighsInf)
         self._hand_over(matrix, np.concatenate([lower, -free]), np.concatenate([upper, free]))
+
+    def _own(self, element: Element, marked: BoolArray) -> IntArray:
+        """Columns in which the session draws nothing, of the marked periods of an element."""
+        own = (self._owner == self._session) & (self._period >= element.start) & (self._period < element.end)
+        idle = self._power_kw[self._session] == 0
+        return np.flatnonzero(own & (idle & marked)[self._period]).astype(np.int64)
+
+    def _is_below_least(self, node: int) -> BoolArray:
+        """(n_period,) where a node's limit is below the least the session can put on it."""
+        tree = self._network.tree
+        share = float(tree.shares[node, tree.session_place[self._session]])
+        below: BoolArray = self._network.cap_kw[node] < share * self._least_kw - _NEAR_KW
+        return below
 
     def _served_kwh(self) -> FloatArray:
         served: FloatArray = self._problem.step_h * self._power_kw.sum(axis=1)

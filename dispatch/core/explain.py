@@ -11,8 +11,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from aggregator.core.types import FloatArray
-from dispatch.core.charges import Charge, Grid, SessionCosts, session_costs
+from aggregator.core.types import FloatArray, IntArray
+from dispatch.core.charges import Charge, Grid, SessionCosts, path_of, session_costs
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
 
@@ -34,6 +34,7 @@ class Reason(StrEnum):
     HAS_ITS_ENERGY = "has_its_energy"
     AS_CHEAP_ELSEWHERE = "as_cheap_elsewhere"
     DEARER_THAN_UNSERVED = "dearer_than_unserved"
+    NO_ROOM = "no_room"
     ROUNDED = "rounded"
     WITHIN_GAP = "within_gap"
 
@@ -116,10 +117,19 @@ def explain_session(
     power = np.asarray(power_kw, dtype=np.float64)
     costs = session_costs(problem, network, session=session, power_kw=power, grid=grid, lost_kwh=coarseness.least_kwh)
     missing_kwh = max(float(network.serveable_kwh[session]) - problem.step_h * float(power.sum()), 0.0)
-    judge = _Judge(problem, session, power, costs, coarseness, missing_kwh)
+    room = _room(network, grid, session)
+    judge = _Judge(problem, session, power, costs, coarseness, missing_kwh, room)
     return SessionReasons(
         session, costs.worth_gbp_per_kwh, missing_kwh, tuple(judge.period(t) for t in range(problem.n_period))
     )
+
+
+def _room(network: Network, grid: Grid, session: int) -> tuple[FloatArray, IntArray]:
+    """(n_period,) kW the session could still add as the plan stands, and the node on its path that says so."""
+    nodes, shares = path_of(network, session)
+    free_kw = (network.cap_kw[nodes] - grid.node_power_kw[nodes]) / shares[:, np.newaxis]
+    fullest = free_kw.argmin(axis=0)
+    return free_kw[fullest, np.arange(free_kw.shape[1])], nodes[fullest]
 
 
 class _Judge:
@@ -133,7 +143,10 @@ class _Judge:
         costs: SessionCosts,
         coarseness: Coarseness,
         missing_kwh: float,
+        room: tuple[FloatArray, IntArray],
     ) -> None:
+        self._least_kw = coarseness.least_kwh / problem.step_h
+        self._room_kw, self._fullest = room
         self._power_kw, self._costs, self._coarse, self._missing_kwh = power_kw, costs, coarseness, missing_kwh
         self._start, self._end = int(problem.session_start[session]), int(problem.session_end[session])
         self._max_kw = float(problem.session_max_kw[session])
@@ -165,6 +178,8 @@ class _Judge:
         power_kw = float(self._power_kw[t])
         is_idle, is_full = power_kw <= _NEAR_KW, power_kw >= self._max_kw - self._coarse.unit_kw
         if (over > self._near and not is_idle) or (over < -self._near and not is_full):
+            if over < 0 and (full := self._without_room(t, is_idle=is_idle)):
+                return Reason.NO_ROOM, full, -1, 0.0
             rounded = self._coarse.unit_kw > _NEAR_KW and self._missing_kwh <= self._coarse.least_kwh
             return (Reason.ROUNDED if rounded else Reason.WITHIN_GAP), None, -1, abs(over)
         if is_idle:
@@ -194,6 +209,12 @@ class _Judge:
         if len(later):
             return Reason.WAITS, None, int(later[0])
         return Reason.HAS_ITS_ENERGY, None, -1
+
+    def _without_room(self, t: int, *, is_idle: bool) -> Charge | None:
+        """The limit that leaves less than the session's next step: its lowest current from 0, else an ampere."""
+        step_kw = self._least_kw if is_idle else self._coarse.unit_kw
+        is_rounded = self._coarse.unit_kw > _NEAR_KW
+        return Charge("limit", int(self._fullest[t]), -1, 0.0) if is_rounded and self._room_kw[t] < step_kw else None
 
     def _holder(self, t: int) -> Charge | None:
         """The charge that holds the session down most in a period."""

@@ -22,4 +22,9 @@ class Evse(PageView):
         )
         if page is None:
             raise Http404("There is no such EVSE, or it is not yours to see.")
-        return self.page("dispatch/evse.html", {"page": page, "may_see_runs": self.viewer.may(Action.SEE_RUNS)})
+        context = {
+            "page": page,
+            "may_see_runs": self.viewer.may(Action.SEE_RUNS),
+            "may_see_setpoints": self.viewer.may(Action.SEE_SETPOINTS),
+        }
+        return self.page("dispatch/evse.html", context)

@@ -214,10 +214,10 @@ def _facts_of_anybody(world: World, code: str) -> None:
 
 def _shared(world: World) -> None:
     batch = Batch.objects.create(
-        kind="prices", organisation=world.organisations["platform"], source="x", sha256="3" * 64, received_at=_at(0)
+        kind="prices", organisation=world.organisations["platform"], source="x", sha256="3" * 64, received_at=_at(-3)
     )
     tariff = Tariff.objects.create(code="night", name="Night")
-    TariffDay.objects.create(tariff=tariff, day=DAY, received_at=_at(0), batch=batch, price_gbp_per_kwh=[0.1] * 48)
+    TariffDay.objects.create(tariff=tariff, day=DAY, received_at=_at(-3), batch=batch, price_gbp_per_kwh=[0.1] * 48)
     job = Job.objects.create(
         kind="run_cycle",
         payload={"note": world.mark("job", "platform")},

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from scipy.optimize import linprog
 
 from dispatch.core.cause import NEAR_KWH, find_cause
@@ -78,6 +79,17 @@ class TestFindCause:
 
         assert (cause.verdict, cause.elements) == ("not_forced", ())
 
+    def test_names_a_limit_below_the_least_current_that_the_continuous_plan_could_use(self):
+        problem = make_problem(Ev(4.0), prices=(0.1,) * 4, parents=(-1, 0), limit_kw=[[50.0] * 4, [1.0] * 4])
+        told_nothing = np.zeros((1, 4))
+        found = [
+            find_cause(problem, Network.of(problem), session=0, power_kw=told_nothing, least_kw=least_kw)
+            for least_kw in (0.0, 1.38)
+        ]
+
+        assert found[0].verdict == "not_forced"
+        assert named(found[1]) == [("limit", 1, 0, 4)]
+
     def test_says_when_it_ran_out_of_time(self):
         problem = make_problem(Ev(20.0), prices=(0.1,) * 4, parents=(-1, 0), limit_kw=[[50.0] * 4, [3.0] * 4])
         cause = cause_of(problem, is_late=lambda: True)
@@ -86,7 +98,7 @@ class TestFindCause:
         assert ("limit", 1, 0, 4) in named(cause)
 
 
-def most_kwh(problem, power_kw, session, elements):
+def most_kwh(problem, power_kw, session, elements, least_kw=0.0):
     """What the session can have with only these in place, by scipy, dense and from scratch."""
     n_session, n_period = power_kw.shape
     worth, step_h = problem.session_unserved_gbp_per_kwh, problem.step_h
@@ -98,12 +110,20 @@ def most_kwh(problem, power_kw, session, elements):
     limit_kw = np.maximum(problem.node_limit_kw, 0.0)
     cap_kw = np.minimum(limit_kw, Network.of(problem).cap_kw)
     kinds = {element.kind for element in elements}
+    unit = [add_up(problem, np.eye(n_session)[:, [i]])[:, 0] for i in range(n_session)]
+    closed = {
+        t
+        for element in elements
+        for t in range(element.start, element.end)
+        if element.kind == "tariff"
+        or (element.kind == "limit" and cap_kw[element.node, t] < unit[session][element.node] * least_kw - 1e-3)
+    }
     bounds, rows, most = [], [], []
     for i in range(n_session):
         for t in range(n_period):
             here = problem.session_start[i] <= t < problem.session_end[i]
-            dear = i == session and any(e.kind == "tariff" and e.start <= t < e.end for e in elements)
-            bounds.append((0.0, problem.session_max_kw[i] if here and not dear else 0.0))
+            shut = i == session and t in closed and power_kw[i, t] == 0
+            bounds.append((0.0, problem.session_max_kw[i] if here and not shut else 0.0))
     for i in range(n_session):
         one = np.zeros((n_session, n_period))
         one[i] = step_h
@@ -113,7 +133,6 @@ def most_kwh(problem, power_kw, session, elements):
         if i != session and kind in kinds:
             rows.append(-one.ravel())
             most.append(-served_kwh[i])
-    unit = [add_up(problem, np.eye(n_session)[:, [i]])[:, 0] for i in range(n_session)]
     for element in elements:
         if element.node < 0:
             continue
@@ -138,20 +157,20 @@ def most_kwh(problem, power_kw, session, elements):
 
 class TestElements:
     @settings(max_examples=120, deadline=None)
-    @given(dispatch_problems())
-    def test_are_truly_infeasible_and_irreducible(self, problem):
+    @given(dispatch_problems(), st.sampled_from([0.0, 0.0, 1.38]))
+    def test_are_truly_infeasible_and_irreducible(self, problem, least_kw):
         plan = solve(problem, method="reference", time_limit_s=float("inf"))
         short = np.flatnonzero(plan.unserved_kwh > 1e-3)
         assume(len(short))
         power_kw, network = plan.power_kw.astype(float), Network.of(problem)
         for session in short.tolist():
-            cause = find_cause(problem, network, session=session, power_kw=power_kw)
+            cause = find_cause(problem, network, session=session, power_kw=power_kw, least_kw=least_kw)
             wanted_kwh = network.serveable_kwh[session]
             assert cause.is_reduced
             if cause.verdict == "not_forced":
                 continue
             assert cause.elements
-            assert most_kwh(problem, power_kw, session, cause.elements) < wanted_kwh - NEAR_KWH / 2
+            assert most_kwh(problem, power_kw, session, cause.elements, least_kw) < wanted_kwh - NEAR_KWH / 2
             for spared in cause.elements:
                 rest = [one for one in cause.elements if one is not spared]
-                assert most_kwh(problem, power_kw, session, rest) >= wanted_kwh - 2 * NEAR_KWH, spared
+                assert most_kwh(problem, power_kw, session, rest, least_kw) >= wanted_kwh - 2 * NEAR_KWH, spared

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 
 from dispatch.core.charges import Grid, path_of
-from dispatch.core.explain import Reason, explain_session
+from dispatch.core.explain import Coarseness, Reason, explain_session
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, TURN_UP, FlexRequest
 from dispatch.core.solve import solve
@@ -81,6 +81,21 @@ class TestExplainSession:
 
     def test_says_of_a_session_without_need_that_it_has_none(self):
         assert reasons(make_problem(Ev(0.0))) == [Reason.NO_NEED, Reason.NO_NEED]
+
+    def test_says_of_a_rounded_plan_that_less_than_the_lowest_current_is_left(self):
+        problem = make_problem(Ev(2.0), prices=(0.1, 0.1), limit_kw=1.0)  # 1 kW would do, and no car takes it
+        told_nothing = np.zeros((1, 2))
+        found = explain_session(
+            problem,
+            Network.of(problem),
+            session=0,
+            power_kw=told_nothing[0],
+            grid=Grid(told_nothing, told_nothing),
+            coarseness=Coarseness(0.002, 0.23, 1.38),
+        )
+
+        assert {one.reason for one in found.periods} == {Reason.NO_ROOM}
+        assert found.periods[0].because.node == 0
 
     def test_sees_all_three_phases_of_a_three_phase_session(self):
         problem = make_problem(
