@@ -9,6 +9,7 @@ Source: docs/methods/dispatch.md
 
 import logging
 import math
+import os
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -20,6 +21,7 @@ from dispatch.core.bound import Prices, lower_bound_gbp
 from dispatch.core.check import check_power, check_setpoints
 from dispatch.core.child import solve_here, solve_in_child
 from dispatch.core.costs import Costs, price_plan
+from dispatch.core.fast.engine import FAST, Start, solve_fast
 from dispatch.core.greedy import greedy_power_kw, safe_power_kw
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchPlan, DispatchProblem, Rung
@@ -30,15 +32,15 @@ from dispatch.core.sparse import SPARSE
 
 logger = logging.getLogger(__name__)
 
-METHODS = ("auto", "reference", "sparse", "greedy")
+METHODS = ("auto", "reference", "sparse", "fast", "greedy")
 # The solvers of an exact method, each in turn where the one before breaks.
 EXACT = {"reference": SOLVERS, SPARSE: (SPARSE, *SOLVERS)}
-# Up to these sizes "auto" starts an exact method: above them it would need minutes and gigabytes.
-AUTO_REFERENCE_SESSIONS, AUTO_REFERENCE_CELLS = 2_000, 600_000
-AUTO_SPARSE_SESSIONS, AUTO_SPARSE_CELLS = 20_000, 1_000_000
+# Up to these sizes "auto" wants an exact vertex; above them, or should that fail, the engine for any size.
+AUTO_EXACT_SESSIONS, AUTO_EXACT_CELLS = 2_000, 200_000
+_MOST_THREADS = 4
 # Kept back of the time limit for an answer without the solver: a share, and what filling and rounding take.
 _RESERVE, _MOST_RESERVE = 0.1, 0.5
-_FILL_S_PER_SESSION = 0.0005
+_FILL_S_PER_SESSION = 0.000_01
 
 
 class MethodNotAvailable(FlexError):
@@ -95,11 +97,12 @@ def solve(
     """Dispatch one network area.
 
     Args:
-        method: ``reference`` (PuLP and HiGHS), ``sparse`` (arrays and HiGHS), ``greedy``, or ``auto``: by size.
+        method: ``reference`` (PuLP and HiGHS), ``sparse`` (arrays and HiGHS), ``fast`` (the engine for any size),
+            ``greedy``, or ``auto``: by size.
         gap: certified gap asked, relative to max(1 GBP, the bound).
         time_limit_s: seconds; the solver runs in a process of its own and is killed. Infinite: in this process.
         start: an earlier plan of the same sessions; it is what is left when nothing better is found.
-        threads: of the solver; 1 unless given: results repeat, and two workers share two cores well.
+        threads: of the solver; unless given, 1 for an exact one and up to four for ``fast``.
 
     Returns:
         A plan no hard limit of which is broken by more than 1e-6 kW.
@@ -112,18 +115,45 @@ def solve(
     _refuse_bad_options(problem, method, gap, time_limit_s, start, threads)
     watch = _Stopwatch(time_limit_s, problem.n_session)
     network = Network.of(problem)
-    solvers = EXACT.get(_method_by_size(problem) if method == "auto" else method, ())
-    candidate = _by_solver(problem, network, watch, solvers=solvers, time_limit_s=time_limit_s, threads=threads or 1)
+    candidate, methods = None, _methods_by_size(problem) if method == "auto" else (method,)
+    for one in methods:
+        if candidate is None and one in EXACT:
+            candidate = _by_solver(
+                problem, network, watch, solvers=EXACT[one], time_limit_s=time_limit_s, threads=threads or 1
+            )
+        elif candidate is None and one == FAST:
+            candidate = _by_engine(problem, network, watch, gap=gap, start=start, threads=threads or _cores())
     if candidate is None:
         candidate = _without_solver(problem, network, watch, start)
     return _finished(problem, network, candidate, watch, gap=gap)
 
 
-def _method_by_size(problem: DispatchProblem) -> str:
-    n_session, n_cell = problem.n_session, problem.n_session * problem.n_period
-    if n_session <= AUTO_REFERENCE_SESSIONS and n_cell <= AUTO_REFERENCE_CELLS:
-        return "reference"
-    return SPARSE if n_session <= AUTO_SPARSE_SESSIONS and n_cell <= AUTO_SPARSE_CELLS else "greedy"
+def _methods_by_size(problem: DispatchProblem) -> tuple[str, ...]:
+    """An exact vertex for small fleets; the engine for any size above, or where no exact solver works."""
+    n_session = problem.n_session
+    is_small = n_session <= AUTO_EXACT_SESSIONS and n_session * problem.n_period <= AUTO_EXACT_CELLS
+    return (SPARSE, FAST) if is_small else (FAST,)
+
+
+def _cores() -> int:
+    return min(os.cpu_count() or 1, _MOST_THREADS)
+
+
+def _by_engine(
+    problem: DispatchProblem,
+    network: Network,
+    watch: _Stopwatch,
+    *,
+    gap: float,
+    start: DispatchPlan | None,
+    threads: int,
+) -> _Candidate | None:
+    """The engine for any size, started from the earlier plan where there is one; None where no time is left."""
+    if watch.left_s() <= 0:
+        return None
+    warm = None if start is None else Start(start.power_kw, _start_prices(problem, start))
+    found = solve_fast(problem, network, gap=gap, left_s=watch.left_s, start=warm, threads=threads)
+    return _Candidate(found.power_kw, found.prices, FAST, found.iterations, "certified")
 
 
 def _by_solver(
@@ -167,7 +197,7 @@ def _without_solver(
     greedy = _Candidate(greedy_power_kw(problem, network, watch.is_late), prices, "greedy", 0, "greedy")
     if start is None:
         return greedy
-    kept_kw = safe_power_kw(problem, network, start.power_kw.astype(np.float64), watch.is_late)
+    kept_kw = safe_power_kw(problem, network, start.power_kw, watch.is_late)
     if price_plan(problem, network, kept_kw).total_gbp < price_plan(problem, network, greedy.power_kw).total_gbp:
         return _Candidate(kept_kw, prices, start.method, 0, "last-plan")
     return greedy
@@ -189,7 +219,7 @@ def _finished(
     bound_gbp = max(lower_bound_gbp(problem, network, prices) for prices in (candidate.prices, Prices.zero(problem)))
     rounding = round_plan(problem, network, candidate.power_kw, watch.is_late)
     violation_kw = max(
-        check_power(problem, candidate.power_kw.astype(np.float64), costs.unserved_kwh),
+        check_power(problem, candidate.power_kw, costs.unserved_kwh),
         check_setpoints(problem, rounding.setpoint_a),
     )
     found_gap = (costs.total_gbp - bound_gbp) / max(1.0, abs(bound_gbp))

@@ -1,0 +1,1 @@
+"""The engine for any size: a matrix-free primal-dual method on the network tree."""
