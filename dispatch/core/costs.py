@@ -8,6 +8,7 @@ from numba import njit
 from aggregator.core.types import Float32Array, FloatArray, IntArray
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
+from dispatch.core.tree import readable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +43,7 @@ def price_plan(problem: DispatchProblem, network: Network, power_kw: FloatArray 
     place_kw = np.zeros((network.tree.n_place, problem.n_period))
     windows = problem.session_start, problem.session_end
     tariffs = problem.session_tariff, problem.price_gbp_per_kwh
-    _add_sessions(power_kw, *windows, *tariffs, network.tree.session_place, served_kw, price_kw, place_kw)
+    _add_sessions(readable(power_kw), *windows, *tariffs, network.tree.session_place, served_kw, price_kw, place_kw)
     node_kw = network.tree.node_kw(place_kw)
     unserved_kwh = np.maximum(network.serveable_kwh - problem.step_h * served_kw, 0.0)
     shortfall = shortfall_kw(problem, node_kw)

@@ -1,17 +1,22 @@
-"""Plans made safe without a solver: scale down to the limits, fill what can be filled, least slack first."""
+"""Plans made safe without a solver: cut down to the limits, fill what can be filled, least slack first."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 
-from aggregator.core.types import Float32Array, FloatArray
-from dispatch.core.ledger import Ledger
+from aggregator.core.types import Float32Array, FloatArray, IntArray
+from dispatch.core import filling
+from dispatch.core.filling import Fleet, fleet_of
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
-from dispatch.core.sessions import by_need, connected
+from dispatch.core.rounding_account import Account, account_of
+from dispatch.core.sessions import by_need
+from dispatch.core.tree import readable
 
-# A request's or ramp's price changes where its target is met, so a session may want to look again.
-_PASSES = 4
+# Sessions between two looks at the clock: some 20 ms.
+_CHUNK = 20_000
+# A loss below this is storage's, not a limit's.
+_LEAST_GBP = 1e-12
 
 
 def never() -> bool:
@@ -22,32 +27,58 @@ def greedy_power_kw(problem: DispatchProblem, network: Network, is_late: Callabl
     """Fill every session's cheapest periods within all hard limits, dearest unserved and least slack first.
 
     Args:
-        is_late: asked before each session; once true the rest is left unserved, so the answer is safe at any time.
+        is_late: asked now and then; once true the rest is left unserved, so the answer is safe at any time.
 
     Returns:
         (n_session, n_period) power.
     """
     power_kw = np.zeros((problem.n_session, problem.n_period), dtype=np.float32)
-    fill(problem, network, power_kw, network.serveable_kwh, by_need(problem).tolist(), is_late)
+    account = _account(problem, network, np.zeros((network.tree.n_place, problem.n_period)))
+    wanted_kw = network.serveable_kwh / problem.step_h
+    _fill(fleet_of(problem, network.tree), account, wanted_kw, by_need(problem), power_kw, is_late)
     return power_kw
 
 
 def safe_power_kw(
-    problem: DispatchProblem, network: Network, power_kw: FloatArray, is_late: Callable[[], bool] = never
+    problem: DispatchProblem,
+    network: Network,
+    power_kw: FloatArray | Float32Array,
+    is_late: Callable[[], bool] = never,
 ) -> Float32Array:
     """Cut any (n_session, n_period) power down to what keeps every hard limit, then refill what the cut took.
 
     A proven optimum loses some 1e-8 of itself to tolerances and storage; an old plan loses what no longer fits.
+    The answer is a new table, the only large array made.
     """
-    wanted_kw = np.clip(np.nan_to_num(power_kw), 0.0, problem.session_max_kw[:, np.newaxis]) * connected(problem)
-    energy_kwh = problem.step_h * wanted_kw.sum(axis=1)
-    wanted_kw *= _part(network.serveable_kwh, energy_kwh)[:, np.newaxis]
-    kept_kw = towards_zero(wanted_kw * _tightest(network, wanted_kw))
-    wanted_kwh = np.minimum(problem.step_h * wanted_kw.sum(axis=1), network.serveable_kwh)
-    lost_gbp = problem.session_unserved_gbp_per_kwh * (wanted_kwh - problem.step_h * kept_kw.sum(axis=1, dtype=float))
-    order = [index for index in by_need(problem).tolist() if lost_gbp[index] > 1e-12]
-    fill(problem, network, kept_kw, wanted_kwh, order, is_late)
+    fleet, kept_kw = fleet_of(problem, network.tree), np.zeros(power_kw.shape, dtype=np.float32)
+    place_kw, wanted_kw = np.zeros((network.tree.n_place, problem.n_period)), np.zeros(problem.n_session)
+    account = _account(problem, network, place_kw)
+    need_kw = network.serveable_kwh / problem.step_h
+    filling.cut_sessions(fleet, account, readable(power_kw), need_kw, kept_kw, wanted_kw, place_kw)
+    account.load_kw[:] = network.tree.node_kw(place_kw)
+    _cut_to_caps(network, fleet, account, kept_kw, place_kw)
+    _fill(fleet, account, wanted_kw, _short(problem, fleet, wanted_kw, kept_kw), kept_kw, is_late)
     return kept_kw
+
+
+def refill(
+    problem: DispatchProblem, network: Network, power_kw: Float32Array, is_late: Callable[[], bool] = never
+) -> None:
+    """Lower a safe plan's cost in place, step by safe step: serve what is unserved where there is room, then move
+    power into cheaper periods with room (of sessions with neither request nor ramp on their path).
+
+    Args:
+        power_kw: (n_session, n_period), every hard limit kept.
+    """
+    fleet = fleet_of(problem, network.tree)
+    account = _account(problem, network, network.tree.place_power_kw(power_kw))
+    wanted_kw = network.serveable_kwh / problem.step_h
+    _fill(fleet, account, wanted_kw, _short(problem, fleet, wanted_kw, power_kw), power_kw, is_late)
+    is_full = np.zeros((network.tree.n_place, problem.n_period), dtype=np.bool_)
+    for first in range(0, problem.n_session, _CHUNK):
+        if is_late():
+            return
+        filling.move_to_cheaper(fleet, account, first, min(first + _CHUNK, problem.n_session), power_kw, is_full)
 
 
 def towards_zero(values: FloatArray) -> Float32Array:
@@ -58,68 +89,51 @@ def towards_zero(values: FloatArray) -> Float32Array:
     return stored
 
 
-def _stored(value: float) -> np.float32:
-    """One number as ``towards_zero`` stores it, for not negative values."""
-    stored = np.float32(value)
-    return stored if float(stored) <= value else np.nextafter(stored, np.float32(0))
+def _account(problem: DispatchProblem, network: Network, place_kw: FloatArray) -> Account:
+    """The books with (n_place, n_period) kW booked.
+
+    Caps are lowered by what adding so many sessions up could round away, where that is more than a tenth of the check's
+    tolerance: a region's, never a feeder's.
+    """
+    account = account_of(problem, network, place_kw)
+    most_kw = np.minimum(network.cap_kw, network.rated_kw)
+    return account._replace(cap_kw=network.cap_kw - np.maximum(2.0**-51 * problem.n_session * most_kw - 1e-7, 0.0))
 
 
-def fill(
-    problem: DispatchProblem,
-    network: Network,
+def _fill(
+    fleet: Fleet,
+    account: Account,
+    wanted_kw: FloatArray,
+    order: IntArray,
     power_kw: Float32Array,
-    wanted_kwh: FloatArray,
-    order: Iterable[int],
     is_late: Callable[[], bool],
 ) -> None:
     """Raise ``power_kw`` in place towards each session's wanted energy, cheapest room first, session after session."""
-    ledger = Ledger(problem, network, power_kw)
-    for session in order:
+    is_full = np.zeros((int(fleet.place.max(initial=-1)) + 1, power_kw.shape[1]), dtype=np.bool_)
+    for first in range(0, len(order), _CHUNK):
         if is_late():
             return
-        for _ in range(_PASSES):
-            if not _fill_session(problem, ledger, power_kw, session, float(wanted_kwh[session])):
-                break
+        filling.fill_sessions(fleet, account, wanted_kw, order[first : first + _CHUNK], power_kw, is_full)
 
 
-def _fill_session(
-    problem: DispatchProblem, ledger: Ledger, power_kw: Float32Array, session: int, wanted_kwh: float
-) -> bool:
-    """One pass over the session's periods; whether another could add more."""
-    window, step_h = ledger.window(session), problem.step_h
-    row = power_kw[session, window]
-    max_kw, unserved = float(problem.session_max_kw[session]), float(problem.session_unserved_gbp_per_kwh[session])
-    need_kwh = wanted_kwh - step_h * float(row.sum(dtype=np.float64))
-    room, price = ledger.offers(session)
-    added = False
-    for k in np.argsort(price, kind="stable").tolist():
-        if need_kwh <= 0 or price[k] >= unserved:
-            break
-        before = float(row[k])
-        after = _stored(before + min(max_kw - before, room[k], need_kwh / step_h))
-        gain_kw = float(after) - before
-        if gain_kw > 0:
-            row[k] = after
-            ledger.book(session, window.start + k, gain_kw)
-            need_kwh -= step_h * gain_kw
-            added = added or gain_kw > 1e-6
-    return added and need_kwh > 0
+def _short(problem: DispatchProblem, fleet: Fleet, wanted_kw: FloatArray, power_kw: Float32Array) -> IntArray:
+    """Sessions that draw less than wanted, in the order of need."""
+    served_kw = np.zeros(problem.n_session)
+    filling.served_kw(fleet, power_kw, served_kw)
+    lost_gbp = problem.step_h * problem.session_unserved_gbp_per_kwh * (wanted_kw - served_kw)
+    return by_need(problem, np.flatnonzero(lost_gbp > _LEAST_GBP))
 
 
-def _part(allowed: FloatArray, found: FloatArray) -> FloatArray:
-    """Factor, not above 1, that brings ``found`` down to ``allowed``."""
-    return np.divide(allowed, found, out=np.ones_like(found), where=found > allowed)
-
-
-def _tightest(network: Network, power_kw: FloatArray) -> FloatArray:
-    """(n_session, n_period) the least factor of any node the session loads.
-
-    Each node scales its whole load to its cap, and no session takes more than its worst node leaves: all caps hold.
-    """
-    part = _part(network.cap_kw, network.node_power_kw(power_kw))
-    shares = network.tree.shares
-    factor = np.ones((network.tree.n_place, power_kw.shape[1]))
-    for node in np.flatnonzero((part < 1).any(axis=1)).tolist():
-        places = shares.indices[shares.indptr[node] : shares.indptr[node + 1]]
-        factor[places] = np.minimum(factor[places], part[node])
-    return factor[network.tree.session_place]
+def _cut_to_caps(
+    network: Network, fleet: Fleet, account: Account, power_kw: Float32Array, place_kw: FloatArray
+) -> None:
+    """Each node scales its whole load to its cap, no session takes more than its worst node leaves: all caps hold."""
+    load_kw = account.load_kw
+    part = np.divide(network.cap_kw, load_kw, out=np.ones_like(load_kw), where=load_kw > network.cap_kw)
+    if part.min(initial=1.0) == 1.0:
+        return
+    factor = np.ones_like(place_kw)
+    filling.least_parts(account, part, factor)
+    place_kw[:] = 0.0
+    filling.cut_places(fleet, factor, power_kw, place_kw)
+    load_kw[:] = network.tree.node_kw(place_kw)

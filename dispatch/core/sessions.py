@@ -29,7 +29,14 @@ def slack_h(problem: DispatchProblem) -> FloatArray:
     return slack
 
 
-def by_need(problem: DispatchProblem) -> IntArray:
-    """(n_session,) indices, dearest unserved energy first and least slack first among equals; ties keep their order."""
-    order: IntArray = np.lexsort((slack_h(problem), -problem.session_unserved_gbp_per_kwh)).astype(np.int64)
+def by_need(problem: DispatchProblem, among: IntArray | None = None) -> IntArray:
+    """Indices, dearest unserved energy first and least slack first among equals; ties keep their order.
+
+    Args:
+        among: ascending indices to put in order; all (n_session,) if not given.
+    """
+    slack, unserved = slack_h(problem), problem.session_unserved_gbp_per_kwh
+    if among is None:
+        return np.lexsort((slack, -unserved)).astype(np.int64)
+    order: IntArray = among[np.lexsort((slack[among], -unserved[among]))].astype(np.int64)
     return order

@@ -5,9 +5,11 @@ takes the sessions' stead in every sum over the network, so a million sessions c
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 from scipy import sparse
 
 from aggregator.core.types import Float32Array, FloatArray, IntArray
@@ -47,7 +49,7 @@ class Tree:
     def place_power_kw(self, power_kw: FloatArray | Float32Array) -> FloatArray:
         """(n_place, n_period) float64 sums of (n_session, n_period) ``power_kw``."""
         total = np.zeros((self.n_place, power_kw.shape[1]))
-        _add_rows(total, self.session_place, power_kw)
+        _add_rows(total, self.session_place, readable(power_kw))
         return total
 
     def connected_kw(self, problem: DispatchProblem, kw: FloatArray) -> FloatArray:
@@ -65,6 +67,13 @@ class Tree:
         """(n_place, n_period) what one kW of a place pays for (n_node, n_period) charges at the nodes it loads."""
         total: FloatArray = np.asarray(self.shares.T @ node_charge)
         return total
+
+
+def readable(power_kw: FloatArray | Float32Array) -> FloatArray | Float32Array:
+    """The table as a kernel compiled once for each precision reads it: contiguous, not to be written, not copied."""
+    view: NDArray[Any] = np.ascontiguousarray(power_kw).view()
+    view.flags.writeable = False
+    return view
 
 
 def _shares(problem: DispatchProblem, place_node: IntArray, is_triple: IntArray) -> sparse.csr_matrix:
