@@ -1,11 +1,13 @@
 """Curves to hold a plan against."""
 
 import numpy as np
+from numba import njit
 
-from aggregator.core.types import FloatArray
+from aggregator.core.types import Float32Array, FloatArray
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
 from dispatch.core.sessions import connected, serveable_kwh
+from dispatch.core.tree import readable
 
 
 def uncontrolled_power_kw(problem: DispatchProblem) -> FloatArray:
@@ -19,13 +21,23 @@ def uncontrolled_power_kw(problem: DispatchProblem) -> FloatArray:
 
 def drawn_power_kw(problem: DispatchProblem, ceiling_kw: FloatArray) -> FloatArray:
     """Power EVs draw that follow (n_session, n_period) ceilings and stop by themselves when they have their energy."""
-    offered_kwh = np.cumsum(problem.step_h * ceiling_kw, axis=1)
-    taken_kwh = np.minimum(offered_kwh, serveable_kwh(problem)[:, np.newaxis])
-    drawn_kw: FloatArray = np.diff(taken_kwh, axis=1, prepend=0.0) / problem.step_h
-    # The difference of sums can stand a rounding above the ceiling; an EV cannot.
-    return np.minimum(drawn_kw, ceiling_kw)
+    drawn_kw = np.empty(ceiling_kw.shape)
+    _draw(readable(ceiling_kw), serveable_kwh(problem), problem.step_h, drawn_kw)
+    return drawn_kw
 
 
 def node_power_kw(problem: DispatchProblem, power_kw: FloatArray) -> FloatArray:
     """(n_node, n_period) EV power each node carries for (n_session, n_period) ``power_kw``."""
     return Network.of(problem).node_power_kw(power_kw)
+
+
+@njit(cache=True, nogil=True)
+def _draw(ceiling_kw: FloatArray | Float32Array, energy_kwh: FloatArray, step_h: float, drawn_kw: FloatArray) -> None:
+    for i in range(ceiling_kw.shape[0]):
+        offered = taken = 0.0
+        for t in range(ceiling_kw.shape[1]):
+            offered += step_h * ceiling_kw[i, t]
+            total = min(offered, energy_kwh[i])
+            # The difference of sums can stand a rounding above the ceiling; an EV cannot.
+            drawn_kw[i, t] = min((total - taken) / step_h, np.float64(ceiling_kw[i, t]))
+            taken = total

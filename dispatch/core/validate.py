@@ -37,13 +37,26 @@ def as_ids(field: str, value: object) -> IdArray:
         raise InvalidProblem(f"{field} has dtype {found.dtype}; expected text or integer ids", field=field)
     if (found[1:] > found[:-1]).all():  # in order, as a fleet comes: no need to sort a million texts
         return _frozen(found if found.dtype.kind == "U" else found.astype(np.int64))
-    values, counts = np.unique(found, return_counts=True)
+    values, counts = np.unique(found, return_counts=True) if _may_repeat(found) else (found, np.ones(1))
     if (counts > 1).any():
         twice = str(values[counts > 1][0])
         raise InvalidProblem(
             f"{field} holds {twice!r} {counts.max()} times; expected each id once", field=field, id=twice
         )
     return _frozen(found if found.dtype.kind == "U" else found.astype(np.int64))
+
+
+def _may_repeat(ids: NDArray[Any]) -> bool:
+    """Whether two ids share a hash: hashing a million texts takes a third of the time of sorting them."""
+    if ids.dtype.kind != "U" or ids.dtype.itemsize == 0:
+        return True
+    letters = np.ascontiguousarray(ids).view(np.uint32).reshape(len(ids), -1)
+    mixed = np.zeros(len(ids), dtype=np.uint64)
+    for column in range(letters.shape[1]):
+        mixed = (mixed ^ letters[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+        mixed ^= mixed >> np.uint64(29)
+    mixed.sort()
+    return bool((mixed[1:] == mixed[:-1]).any())
 
 
 def as_floats(field: str, value: object, shape: tuple[int, ...]) -> FloatArray:

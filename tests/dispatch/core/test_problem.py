@@ -106,6 +106,16 @@ class TestDispatchProblem:
         assert named in error.message
         assert "request 0" in error.message
 
+    @pytest.mark.parametrize("form", ["{}", "evse-{}", "{:08d}", "\U0001f50c{}"])
+    def test_tells_shuffled_text_ids_apart_and_finds_the_one_twice(self, form):
+        evs, numbers = [Ev(1.0)] * 5_000, np.random.default_rng(1).permutation(5_000)
+        ids = np.array([form.format(number) for number in numbers])
+        assert make_problem(*evs, session_ids=ids).session_ids.tolist() == ids.tolist()
+        ids[4_321] = ids[17]
+        with pytest.raises(InvalidProblem) as caught:
+            make_problem(*evs, session_ids=ids)
+        assert caught.value.details["id"] == ids[17]
+
     def test_refuses_a_three_phase_session_on_one_phase(self):
         with pytest.raises(InvalidProblem, match="ev-0"):
             make_problem(Ev(3.0, phases=3), parents=(-1, 0), node_is_phase=np.array([False, True]))
