@@ -9,9 +9,10 @@ from dispatch.core.check import check_setpoints
 from dispatch.core.costs import price_plan
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_UP, FlexRequest
-from dispatch.core.rounding import least_a, most_a, round_plan
+from dispatch.core.rounding import ampere_kw, least_a, most_a, round_plan
 from dispatch.core.scenario import drawn_power_kw
 from dispatch.core.solve import solve
+from tests.benchmarks.fleets import Shape, national_fleet
 from tests.dispatch.core.problems import Ev, make_problem
 from tests.dispatch.core.second_opinion import added_up_kw, caps_kw
 from tests.strategies import dispatch_problems
@@ -128,3 +129,89 @@ class TestRoundPlan:
         # Giving back is greedy: it may lose at most one minimum current's hour to the best there is.
         assert found <= best + 2.0 * 1.38
         assert check_setpoints(problem, plan.setpoint_a) <= 1e-6
+
+    def test_stops_safely_when_time_is_up(self):
+        problem = national_fleet(Shape(n_session=200))
+        network = Network.of(problem)
+        power_kw = solve(problem, method="greedy").power_kw
+        floored = round_plan(problem, network, power_kw, is_late=lambda: True)
+        amperes = np.floor(power_kw / ampere_kw(problem)[:, np.newaxis])
+        assert (floored.setpoint_a <= amperes).all()
+        assert (amperes - floored.setpoint_a < 6).all()
+        assert check_setpoints(problem, floored.setpoint_a) <= 1e-6
+
+    @settings(max_examples=100, deadline=None)
+    @given(problem=dispatch_problems())
+    def test_prices_what_evs_draw_under_their_ceilings(self, problem):
+        network = Network.of(problem)
+        found = round_plan(problem, network, solve(problem, method="greedy").power_kw)
+        ceiling_kw = found.setpoint_a * ampere_kw(problem)[:, np.newaxis]
+        priced = price_plan(problem, network, drawn_power_kw(problem, ceiling_kw))
+        for term in ("energy_gbp", "unserved_gbp", "shortfall_gbp", "ramp_gbp"):
+            assert getattr(found.costs, term) == pytest.approx(getattr(priced, term), abs=1e-9)
+        np.testing.assert_allclose(found.costs.node_power_kw, priced.node_power_kw, atol=1e-9)
+        np.testing.assert_allclose(found.costs.shortfall_kw, priced.shortfall_kw, atol=1e-9)
+        np.testing.assert_array_equal(found.costs.unserved_kwh, found.unserved_kwh)
+
+
+class TestSwaps:
+    def test_let_another_step_aside_where_an_ampere_is_missed(self):
+        # Hourly; 12 A, then 13 A of room. ev-0 has its 6 A in each hour; ev-1, gone after the first, misses one of 7 A.
+        # ev-0 moves no ampere away from 6 A, so it charges 7 A in the first hour here and 6 A in the second.
+        kw = 0.23
+        problem = make_problem(Ev(13 * kw), Ev(7 * kw, end=1), prices=(0.1, 0.1), limit_kw=[[13.5 * kw, 13.5 * kw]])
+        result = rounded(problem, [[7.2 * kw, 5.8 * kw], [6.3 * kw, 0.0]])
+        assert result.setpoint_a.tolist() == [[6, 7], [7, 0]]
+        assert result.unserved_kwh == pytest.approx([0.0, 0.0], abs=1e-9)
+
+    def test_open_a_period_too_small_for_the_minimum_alone(self):
+        # 4 A are free in the second hour, where ev-0 charges at its most; two of them move back so that 6 A fit.
+        kw = 0.23
+        problem = make_problem(
+            Ev(26 * kw, max_kw=16 * kw), Ev(6 * kw, start=1), prices=(0.1, 0.1), limit_kw=[[14.0 * kw, 20.1 * kw]]
+        )
+        result = rounded(problem, [[10 * kw, 16 * kw], [0.0, 4.1 * kw]])
+        assert result.setpoint_a.tolist() == [[12, 14], [0, 6]]
+        assert result.unserved_kwh == pytest.approx([0.0, 0.0], abs=1e-9)
+
+    def test_leave_all_as_it_was_where_no_chain_makes_enough_room(self):
+        kw = 0.23
+        problem = make_problem(
+            Ev(26 * kw, max_kw=16 * kw), Ev(6 * kw, start=1), prices=(0.1, 0.1), limit_kw=[[11.0 * kw, 20.1 * kw]]
+        )
+        result = rounded(problem, [[10 * kw, 16 * kw], [0.0, 4.1 * kw]])
+        assert result.setpoint_a.tolist() == [[10, 16], [0, 0]]
+
+    def test_cost_no_more_than_leaving_the_energy(self):
+        kw = 0.23
+        problem = make_problem(
+            Ev(26 * kw, max_kw=16 * kw, unserved=9.0),
+            Ev(6 * kw, start=1, unserved=0.3),
+            prices=(0.9, 0.1),
+            limit_kw=[[14.0 * kw, 20.1 * kw]],
+        )
+        # Two amperes at 0.9 instead of 0.1 and six at 0.1 cost more than six times 0.3.
+        result = rounded(problem, [[10 * kw, 16 * kw], [0.0, 4.1 * kw]])
+        assert result.setpoint_a.tolist() == [[10, 16], [0, 0]]
+
+
+class TestGeneratedFleet:
+    """500 sessions on a national tree: what rounding costs, at worst."""
+
+    @pytest.mark.parametrize(
+        ("shape", "most_lost", "most_change", "most_cost"),
+        [
+            (Shape(n_session=500), 0.0005, 0.003, 0.003),
+            (Shape(n_session=500, seed=2), 0.0005, 0.003, 0.003),
+            (Shape(n_session=500, phases=True, requests=True, ramps=True), 0.0005, 0.012, 0.006),
+        ],
+    )
+    def test_loses_little_energy_and_costs_little(self, shape, most_lost, most_change, most_cost):
+        problem = national_fleet(shape)
+        network, plan = Network.of(problem), solve(problem, method="reference", time_limit_s=math.inf)
+        found = round_plan(problem, network, plan.power_kw)
+        served_kwh = (network.serveable_kwh - plan.unserved_kwh).sum()
+        assert (found.unserved_kwh - plan.unserved_kwh).sum() / served_kwh <= most_lost
+        assert abs(found.costs.energy_gbp / plan.cost_energy_gbp - 1) <= most_change
+        assert found.costs.total_gbp / plan.cost_gbp - 1 <= most_cost
+        assert check_setpoints(problem, found.setpoint_a) <= 1e-6
