@@ -225,6 +225,7 @@ JOB_HANDLERS = {
     "check_health": "aggregator.services.health.check_health_job",
     "dispatch_area": "markets.services.redispatch.dispatch_area_job",
     "run_cycle": "markets.services.cycle.run_cycle_job",
+    "solve_part": "dispatch.services.part_work.solve_part_job",
 }
 
 DAILY_JOBS = ("anchor_events",)  # asked for by whoever sweeps, once a UTC day

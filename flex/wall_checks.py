@@ -8,10 +8,16 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connections
 
 from aggregator import policies as aggregator_policies
+from dispatch import part_policies
 from dispatch import policies as dispatch_policies
 from markets import policies as markets_policies
 
-POLICIES = (*aggregator_policies.POLICIES, *dispatch_policies.POLICIES, *markets_policies.POLICIES)
+POLICIES = (
+    *aggregator_policies.POLICIES,
+    *dispatch_policies.POLICIES,
+    *part_policies.POLICIES,
+    *markets_policies.POLICIES,
+)
 IN_FORCE = """
 SELECT relname, polname FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid
 WHERE relrowsecurity AND relnamespace = 'public'::regnamespace

@@ -1,4 +1,14 @@
+from dispatch.models.parts import PartRound, SolvePart
 from dispatch.models.runs import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint
 from dispatch.models.targets import TargetSignal
 
-__all__ = ["DispatchRun", "IssuedSetpoint", "RunNode", "RunRequest", "Setpoint", "TargetSignal"]
+__all__ = [
+    "DispatchRun",
+    "IssuedSetpoint",
+    "PartRound",
+    "RunNode",
+    "RunRequest",
+    "Setpoint",
+    "SolvePart",
+    "TargetSignal",
+]

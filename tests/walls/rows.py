@@ -8,6 +8,7 @@ one of blue's. South buys what north asks for and the other way round, so that a
 from collections import defaultdict
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import connection, models
@@ -34,7 +35,16 @@ from aggregator.models import (
     Organisation,
 )
 from aggregator.services.event_log import record_event
-from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
+from dispatch.models import (
+    DispatchRun,
+    IssuedSetpoint,
+    PartRound,
+    RunNode,
+    RunRequest,
+    Setpoint,
+    SolvePart,
+    TargetSignal,
+)
 from markets.models import (
     CycleNode,
     CycleRun,
@@ -263,6 +273,9 @@ def _records(rows: Rows, batches: dict[str, Batch]) -> None:
         upload.save()
         rows.read_by(upload, code)
     rows.read_by(Job.objects.create(kind="test", due_at=NOON, created_at=NOON), "headroom")
+    part = SolvePart.objects.create(solve=UUID(int=1), number=0, problem=b"x", created_at=NOON)
+    for row in (part, PartRound.objects.create(part=part, number=0, ask=b"x")):
+        rows.read_by(row)  # the work's alone
 
 
 def _control_act(organisation: Organisation) -> ControlAct:
@@ -344,8 +357,8 @@ def _runs(
             rows.read_by(row, dno, "headroom")
         for dsrsp, evse in planned.items():
             shared = {"run": run, "evse": evses[evse], "organisation": rows.organisations[dsrsp]}
-            ceiling = {"setpoint_a": [0] * 48, "setpoint_kw": FLAT}
-            window = {"start_period": 12, "end_period": 38, "energy_kwh": 5, "planned_kw": FLAT}
+            ceiling = {"setpoint_a": [0] * 48, "ampere_kw": 0.23}
+            window = {"start_period": 12, "end_period": 38, "energy_kwh": 5, "planned_a": [0] * 48}
             left = {"unserved_kwh": 0, "unserveable_kwh": 0}
             for row in (Setpoint(**shared, **ceiling, **window, **left), IssuedSetpoint(**shared, **ceiling)):
                 row.save()
