@@ -17,7 +17,6 @@ from dispatch.core.rounding_account import (
     add_load,
     book,
     free_kw,
-    room_kw,
     soft_cost,
     soft_offer,
     soft_relief,
@@ -74,6 +73,7 @@ def give_back(  # noqa: C901 - split into calls it takes twice as long
     """
     n_period = setpoint_a.shape[1]
     key, beside, stop_kw = np.empty(n_period), np.zeros(n_period), np.full(n_period, np.inf)
+    own = np.empty(n_period, dtype=np.int64)
     # Handing a bundle of arrays to a call costs more than the work on one session does: take it apart once.
     place_of, starts, ends, least, most = devices.place, devices.start, devices.end, devices.least_a, devices.most_a
     unit, dearest, tariff_of, prices = (
@@ -86,23 +86,40 @@ def give_back(  # noqa: C901 - split into calls it takes twice as long
     is_soft = account.is_soft
     for i in order:
         start, end, least_a, most_a, place = starts[i], ends[i], int(least[i]), int(most[i]), place_of[i]
-        total_a = 0
+        total_a, n_own = 0, 0
         for t in range(start, end):
             total_a += setpoint_a[i, t]
         need_a = whole(wanted_a[i] - total_a, is_last)
         if need_a <= 0 or most_a == 0:
             continue
-        soft = is_soft[place]
+        for t in range(start, end):
+            if setpoint_a[i, t] > 0:
+                own[n_own] = t
+                n_own += 1
+        soft, price = is_soft[place], prices[tariff_of[i]]
+        while need_a > 0 and n_own > 0 and not soft:
+            t = _take_cheapest(price, own, n_own)
+            n_own -= 1
+            now_a = int(setpoint_a[i, t])
+            if now_a < most_a and price[t] < dearest[i]:
+                room = free_kw(cap_kw, load_kw, begin, node, share, place, t)
+                added_a = fitting(now_a, need_a, least_a, most_a, room, unit[i])
+                if added_a > 0:
+                    setpoint_a[i, t] += added_a
+                    add_load(load_kw, begin, node, share, place, t, added_a * unit[i])
+                    need_a -= added_a
+        starts_anew = is_last or need_a >= least_a
+        if need_a <= 0 or not (soft or starts_anew):
+            continue
         if soft:
             _weigh(devices, account, i, beside, stop_kw)
-        starts_anew = is_last or need_a >= least_a
         for t in range(start, end):
-            now_a, price = setpoint_a[i, t], prices[tariff_of[i], t] + (beside[t] if soft else 0.0)
+            now_a, now_gbp = setpoint_a[i, t], price[t] + (beside[t] if soft else 0.0)
             is_new = now_a == 0
-            if now_a == most_a or price >= dearest[i] or (is_new and not starts_anew):
+            if now_a == most_a or now_gbp >= dearest[i] or (is_new and not starts_anew) or not (is_new or soft):
                 key[t] = np.inf
             else:
-                key[t] = price + (_NEW_GBP if is_new and not (soft and beside[t] < 0.0) else 0.0)
+                key[t] = now_gbp + (_NEW_GBP if is_new and not (soft and beside[t] < 0.0) else 0.0)
         while need_a > 0:
             t = _first(key, start, end)
             if t < 0:
@@ -136,6 +153,19 @@ def fitting(now_a: int, need_a: int, least_a: int, most_a: int, room: float, uni
     if room + EPS_KW < added_a * unit_kw:
         added_a = math.floor((room + EPS_KW) / unit_kw)
     return added_a if added_a > 0 and now_a + added_a >= least_a else 0
+
+
+@njit(cache=True, nogil=True)
+def _take_cheapest(price: FloatArray, own: IntArray, n_own: int) -> int:
+    """The cheapest of the first ``n_own`` periods, the earliest of equals, taken out of them."""
+    cheapest = 0
+    for at in range(1, n_own):
+        if price[own[at]] < price[own[cheapest]]:
+            cheapest = at
+    taken = own[cheapest]
+    for at in range(cheapest, n_own - 1):
+        own[at] = own[at + 1]
+    return int(taken)
 
 
 @njit(cache=True, nogil=True)
@@ -184,37 +214,29 @@ def move_to_cheaper(devices: Devices, account: Account, first: int, last: int, s
 
 @njit(cache=True, nogil=True)
 def _move(devices: Devices, account: Account, i: int, row: Int16Array) -> bool:
-    place, unit_kw, is_soft = devices.place[i], devices.unit_kw[i], account.is_soft[devices.place[i]]
+    place, unit_kw, start, end = devices.place[i], devices.unit_kw[i], devices.start[i], devices.end[i]
     least_a, most_a, tariff = devices.least_a[i], devices.most_a[i], devices.price_gbp_per_kwh[devices.tariff[i]]
-    dearest, saved = _dearest(devices, account, i, row)
-    if dearest < 0:
-        return False
+    load_kw, cap_kw, begin, node, share = account.load_kw, account.cap_kw, account.begin, account.node, account.share
+    is_soft, dearest, saved = account.is_soft[place], -1, -np.inf
+    for t in range(start, end):
+        if row[t] > 0:
+            price = tariff[t] + (soft_relief(account, place, t) if is_soft else 0.0)
+            if price > saved:
+                dearest, saved = t, price
     cheapest, best, moved_a = -1, saved - _EPS_GBP, 0
-    for t in range(devices.start[i], devices.end[i]):
-        if t == dearest or row[t] == most_a or (tariff[t] >= best and not is_soft):
+    for t in range(start, end):
+        if dearest < 0 or t == dearest or row[t] == most_a or (tariff[t] >= best and not is_soft):
             continue
-        beside, stop_kw = 0.0, np.inf
-        if is_soft:
+        beside, room = 0.0, free_kw(cap_kw, load_kw, begin, node, share, place, t)
+        if is_soft and room >= unit_kw:
             beside, stop_kw = soft_offer(account, place, t, unit_kw, unit_kw * least_a)
-        if tariff[t] + beside < best:
-            room_a = math.floor(min((min(room_kw(account, place, t), stop_kw) + EPS_KW) / unit_kw, most_a - row[t]))
+            room = min(room, stop_kw)
+        if room + EPS_KW >= unit_kw and tariff[t] + beside < best:
+            room_a = math.floor(min((room + EPS_KW) / unit_kw, most_a - row[t]))
             amperes = _movable(row[dearest], row[t], room_a, least_a)
             if amperes > 0:
                 cheapest, best, moved_a = t, tariff[t] + beside, amperes
     return cheapest >= 0 and _try_move(account, place, dearest, cheapest, moved_a, unit_kw, tariff, row)
-
-
-@njit(cache=True, nogil=True)
-def _dearest(devices: Devices, account: Account, i: int, row: Int16Array) -> tuple[int, float]:
-    """The period the session charges in at the highest price, requests and ramps weighed, or -1; and that price."""
-    place, tariff = devices.place[i], devices.price_gbp_per_kwh[devices.tariff[i]]
-    dearest, saved = -1, -np.inf
-    for t in range(devices.start[i], devices.end[i]):
-        if row[t] > 0:
-            price = tariff[t] + (soft_relief(account, place, t) if account.is_soft[place] else 0.0)
-            if price > saved:
-                dearest, saved = t, price
-    return dearest, saved
 
 
 @njit(cache=True, nogil=True)
