@@ -1,9 +1,10 @@
 """Dispatch an area for a charging day: load what was known, solve, check, store. What is stored is in force."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import TypeAlias
 
 import numpy as np
 from django.db import transaction
@@ -42,6 +43,8 @@ from dispatch.services.run_log import record_run, refuse_above_cap
 
 logger = logging.getLogger(__name__)
 
+Solver: TypeAlias = Callable[..., DispatchPlan]
+
 METHOD = "day-ahead-5"  # part of every run's fingerprint: a changed method is a new run of the same facts
 
 
@@ -70,12 +73,20 @@ class RunFacts:
 
 
 def run_dispatch(
-    *, forecast: AvailabilityForecast, as_of: datetime, tariff_code: str, parameters: RunParameters | None = None
+    *,
+    forecast: AvailabilityForecast,
+    as_of: datetime,
+    tariff_code: str,
+    parameters: RunParameters | None = None,
+    solver: Solver = solve,
 ) -> DispatchRun:
     """Dispatch every DSRSP's fleet of the forecast's area in one run, under every limit and request.
 
     The same inputs again give the stored run back. A plan that fails the independent check is an error and nothing
     is stored, so the last run stays in force.
+
+    Args:
+        solver: ``solve``, or what answers as it does: ``solve_in_parts`` with workers.
 
     Raises:
         UnknownTariff, NothingToFillFrom: no such tariff, or no price of it was known at ``as_of``.
@@ -91,7 +102,8 @@ def run_dispatch(
     if known := same.first():
         logger.info("read %s: run %s has these inputs already, wrote nothing", _inputs(assembled), known.pk)
         return known
-    plan = solve(assembled.problem, method=parameters.method, gap=parameters.gap, time_limit_s=parameters.time_limit_s)
+    asked = {"method": parameters.method, "gap": parameters.gap, "time_limit_s": parameters.time_limit_s}
+    plan = solver(assembled.problem, **asked)
     ceilings = _with_spare(facts, assembled, plan, parameters)
     with transaction.atomic():
         take_turn("dispatch", forecast.area_id, forecast.charging_day)
