@@ -1,6 +1,7 @@
 """The fleet as it is now: who is plugged in, what each EV has drawn, who no longer listens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -137,6 +138,49 @@ def observe(
         unknown,
         unknown,
     )
+
+
+def declared(sessions: SessionHistory, *, metered_kwh: FloatArray, grid: TimeGrid, at: datetime) -> FleetState:
+    """The state at an instant from sessions that were announced with their energy and departure.
+
+    Args:
+        sessions: known by then.
+        metered_kwh: (n_evse, n_period) known to have been drawn; 0 where nothing is known.
+
+    Raises:
+        InvalidFleetState: an instant outside the grid.
+    """
+    now = int((at - grid.starts_at) // timedelta(minutes=grid.period_minutes))
+    if not 0 <= now < grid.n_period:
+        raise InvalidFleetState(
+            f"{at.isoformat()} lies outside the day from {grid.starts_at.isoformat()} to {grid.ends_at.isoformat()}"
+        )
+    plug_in, plug_out = periods_from_start(sessions.plug_in_at, grid), periods_from_start(sessions.plug_out_at, grid)
+    exactly = (at - grid.starts_at) / timedelta(minutes=grid.period_minutes)
+    row = _last_of_each(sessions.evse, plug_in, (plug_in >= 0) & (plug_in <= exactly))
+    there = row[plug_out[row] > exactly]
+    state, evse = nobody_yet(sessions.evse_ids, now=now), sessions.evse[there]
+    since, begun = np.minimum(plug_in[there], now), np.floor(plug_in[there]).astype(np.int64)
+    period = np.arange(grid.n_period)
+    drawn_kwh = np.where((period >= begun[:, np.newaxis]) & (period <= now), metered_kwh[evse], 0.0).sum(axis=1)
+    presence, is_full = state.presence.copy(), state.is_full.copy()
+    presence[sessions.evse[row]], presence[evse] = LEFT, PLUGGED_IN
+    is_full[evse] = drawn_kwh >= sessions.energy_kwh[there] - _FULL_KWH
+    return replace(
+        state,
+        presence=presence,
+        is_full=is_full,
+        since=_placed(state.since, evse, since),
+        delivered_kwh=_placed(state.delivered_kwh, evse, drawn_kwh),
+        declared_kwh=_placed(state.declared_kwh, evse, np.maximum(sessions.energy_kwh[there] - drawn_kwh, 0.0)),
+        declared_end=_placed(state.declared_end, evse, np.floor(plug_out[there])),
+    )
+
+
+def _placed(values: FloatArray, at: IntArray, found: FloatArray) -> FloatArray:
+    placed = values.copy()
+    placed[at] = found
+    return placed
 
 
 def _last_of_each(evse: IntArray, plug_in: FloatArray, chosen: BoolArray) -> IntArray:

@@ -158,6 +158,38 @@ def shift_plan(plan: DispatchPlan, old: DispatchProblem, new: DispatchProblem, *
     )
 
 
+def start_of(problem: DispatchProblem, power_kw: FloatArray, node_price_gbp_per_kwh: FloatArray) -> DispatchPlan:
+    """A plan of which only its (n_session, n_period) power and its (n_node, n_period) prices were kept.
+
+    Good to start from, not to send: its costs are taken, nothing is proved, and setpoints are its power rounded down.
+    """
+    costs = price_plan(problem, Network.of(problem), power_kw)
+    return DispatchPlan(
+        power_kw=towards_zero(power_kw),
+        unserved_kwh=costs.unserved_kwh,
+        unserveable_kwh=np.zeros(problem.n_session),
+        shortfall_kw=costs.shortfall_kw,
+        node_power_kw=costs.node_power_kw,
+        node_price_gbp_per_kwh=node_price_gbp_per_kwh,
+        cost_gbp=costs.total_gbp,
+        cost_energy_gbp=costs.energy_gbp,
+        cost_unserved_gbp=costs.unserved_gbp,
+        cost_shortfall_gbp=costs.shortfall_gbp,
+        cost_ramp_gbp=costs.ramp_gbp,
+        unavoidable_gbp=0.0,
+        lower_bound_gbp=-np.inf,
+        gap=np.inf,
+        setpoint_a=np.floor(power_kw / ampere_kw(problem)[:, np.newaxis]).astype(np.int16),
+        rounded_unserved_kwh=costs.unserved_kwh,
+        rounding_cost_gbp=0.0,
+        max_violation_kw=np.inf,
+        rung="last-plan",
+        method="stored",
+        iterations=0,
+        solve_s=0.0,
+    )
+
+
 def rows_of(known: IdArray, asked: IdArray) -> IntArray:
     """(n_asked,) row of each asked id among the known ones, -1 where it isn't one of them."""
     if not len(known):
