@@ -6,6 +6,7 @@ other EVSE is in the stored sums of the nodes above, and held to its plan.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import numpy as np
 from django.db.models import Q, QuerySet, Sum
@@ -13,11 +14,14 @@ from django.db.models import Q, QuerySet, Sum
 from aggregator.arrays.network import DESIGN_DIVERSITY
 from aggregator.core.types import FloatArray, float_array
 from aggregator.models import NetworkNode, NodeRating
+from dispatch.core.assemble import RunParameters
 from dispatch.core.charges import Grid
+from dispatch.core.fairness import PastShortfall, priority
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchProblem, FlexRequest
 from dispatch.core.rounding import PHASE_KV
 from dispatch.core.scenario import drawn_power_kw
+from dispatch.core.sessions import connected
 from dispatch.models import DispatchRun, RunNode, RunRequest, Setpoint, TargetSignal
 
 # A linear program of so many EVSEs is solved in well under a second; one more subtree can be a primary's.
@@ -51,12 +55,12 @@ class Standing:
     free_under: NetworkNode | None
 
 
-def load_standing(*, setpoint: Setpoint, price_gbp_per_kwh: FloatArray, unserved_gbp_per_kwh: float) -> Standing:
+def load_standing(*, setpoint: Setpoint, price_gbp_per_kwh: FloatArray, parameters: RunParameters) -> Standing:
     """Load the standing of one EVSE in its run.
 
     Args:
         price_gbp_per_kwh: (n_period,) energy price of the run, carbon included.
-        unserved_gbp_per_kwh: price of unserved energy in the run.
+        parameters: how the run was asked.
     """
     run = setpoint.run
     above = path_to_root(setpoint)
@@ -67,8 +71,15 @@ def load_standing(*, setpoint: Setpoint, price_gbp_per_kwh: FloatArray, unserved
     requests = tuple(
         RunRequest.objects.filter(run=run, signal__node__in=list(index)).select_related("signal__node").order_by("pk")
     )
+    unserved_gbp_per_kwh = parameters.unserved_gbp_per_kwh * _priority(run, near, parameters)
     problem = _problem(
-        run, nodes, near, requests, price_gbp_per_kwh=price_gbp_per_kwh, unserved_gbp_per_kwh=unserved_gbp_per_kwh
+        run,
+        nodes,
+        near,
+        requests,
+        price_gbp_per_kwh=price_gbp_per_kwh,
+        unserved_gbp_per_kwh=unserved_gbp_per_kwh,
+        ramp_gbp_per_kwh=parameters.ramp_gbp_per_kwh,
     )
     network = Network.of(problem)
     ceiling_kw = _table([row.planned_kw for row in near], run.n_period)
@@ -77,7 +88,7 @@ def load_standing(*, setpoint: Setpoint, price_gbp_per_kwh: FloatArray, unserved
         problem=problem,
         network=network,
         session=next((at for at, row in enumerate(near) if row.pk == setpoint.pk), -1),
-        power_kw=drawn_power_kw(problem, ceiling_kw),
+        power_kw=drawn_power_kw(problem, np.where(connected(problem), ceiling_kw, 0.0)),
         held_kw=np.maximum(planned_kw - network.node_power_kw(ceiling_kw), 0.0),
         grid=Grid(
             planned_kw,
@@ -160,6 +171,40 @@ def _table(rows: Sequence[Sequence[float]], n_period: int) -> FloatArray:
     return np.array(rows, dtype=np.float64).reshape(len(rows), n_period)
 
 
+def _priority(run: DispatchRun, near: Sequence[Setpoint], parameters: RunParameters) -> FloatArray:
+    """(n_session,) factor on the price of unserved energy: what earlier runs left each without, beside those like it.
+
+    Like it are EVSEs at the same node, so these are all that is read, and not the area's fleet.
+    """
+    there = Setpoint.objects.across_tenants().filter(run=run, evse__node__in={row.evse.node_id for row in near})
+    alike = list(there.order_by("evse").values_list("evse", "evse__node", "evse__phases", "evse__rated_kw"))
+    if "fairness_most" not in run.parameters or not alike:  # runs of an earlier method treated everybody alike
+        return np.ones(len(near))
+    key = np.array([(node, phases, round(1000 * kw)) for _, node, phases, kw in alike], dtype=np.int64)
+    group = np.unique(key, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    evse_pks = [pk for pk, *_ in alike]
+    factor = priority(_past(run, evse_pks, parameters.fairness_days), group, most=parameters.fairness_most)
+    factor_of = dict(zip(evse_pks, factor.tolist(), strict=True))
+    return float_array([factor_of[row.evse_id] for row in near])
+
+
+def _past(run: DispatchRun, evse_pks: Sequence[int], n_day: int) -> PastShortfall:
+    """What the last plans of the days before left these EVSEs without, as ``load_past_shortfall`` has it of a fleet."""
+    first = run.charging_day - timedelta(days=n_day)
+    earlier = DispatchRun.objects.filter(
+        area=run.area_id, charging_day__gte=first, charging_day__lt=run.charging_day, as_of__lte=run.as_of
+    )
+    run_of = dict(earlier.order_by("as_of", "pk").values_list("charging_day", "pk"))
+    day_of = {pk: (day - first).days for day, pk in run_of.items()}
+    at = {pk: index for index, pk in enumerate(evse_pks)}
+    asked_kwh, left_kwh = np.zeros((len(at), n_day)), np.zeros((len(at), n_day))
+    rows = Setpoint.objects.across_tenants().filter(run__in=list(day_of), evse__in=list(at), energy_kwh__gt=0)
+    for run_pk, evse_pk, energy_kwh, unserved_kwh in rows.values_list("run", "evse", "energy_kwh", "unserved_kwh"):
+        cell = at[evse_pk], day_of[run_pk]
+        asked_kwh[cell], left_kwh[cell] = energy_kwh, min(unserved_kwh, energy_kwh)
+    return PastShortfall(asked_kwh, left_kwh)
+
+
 def _problem(
     run: DispatchRun,
     nodes: Sequence[RunNode],
@@ -167,7 +212,8 @@ def _problem(
     requests: Sequence[RunRequest],
     *,
     price_gbp_per_kwh: FloatArray,
-    unserved_gbp_per_kwh: float,
+    unserved_gbp_per_kwh: FloatArray,
+    ramp_gbp_per_kwh: float,
 ) -> DispatchProblem:
     index = {row.node_id: at for at, row in enumerate(nodes)}
     diversity, ramp_kw = _diversity_and_ramp(run, nodes)
@@ -189,11 +235,11 @@ def _problem(
         session_max_kw=float_array([max(row.evse.rated_kw, *row.planned_kw) for row in near]),
         session_energy_kwh=float_array([row.energy_kwh for row in near]),
         session_min_kw=float_array([row.evse.min_current_a for row in near]) * PHASE_KV * phases,
-        session_unserved_gbp_per_kwh=np.full(len(near), unserved_gbp_per_kwh),
+        session_unserved_gbp_per_kwh=unserved_gbp_per_kwh,
         session_tariff=np.zeros(len(near), dtype=np.int64),
         price_gbp_per_kwh=price_gbp_per_kwh[np.newaxis, :],
         requests=tuple(_request(one, index) for one in requests),
-        ramp_gbp_per_kwh=float(run.parameters.get("ramp_gbp_per_kwh", 0.0)),
+        ramp_gbp_per_kwh=ramp_gbp_per_kwh,
     )
     return _with_diversity(run, problem, nodes, diversity)
 

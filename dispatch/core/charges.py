@@ -233,9 +233,11 @@ def _worth_bounds(
 
 
 def _draws(problem: DispatchProblem, session: int, power_kw: FloatArray) -> tuple[BoolArray, BoolArray]:
-    """(n_period,) where the session draws, and where it could draw more."""
+    """(n_period,) where the session draws in its window, and where it could draw more."""
     near_kw = 1e-4
-    return power_kw > near_kw, power_kw < problem.session_max_kw[session] - near_kw
+    here = np.zeros(problem.n_period, dtype=np.bool_)
+    here[problem.session_start[session] : problem.session_end[session]] = True
+    return here & (power_kw > near_kw), here & (power_kw < problem.session_max_kw[session] - near_kw)
 
 
 def _by_period(prices: list[_Price], values: FloatArray, n_period: int) -> tuple[tuple[Charge, ...], ...]:

@@ -1,7 +1,7 @@
 """What an explanation holds: plain values, so that neither page nor API can query."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from aggregator.core.timegrid import TimeGrid
 
@@ -95,7 +95,7 @@ class Explanation:
 
     run: int
     area: str
-    charging_day: str
+    charging_day: date
     evse: str
     node: str
     grid: TimeGrid

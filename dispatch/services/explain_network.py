@@ -35,7 +35,7 @@ def explain_network(setpoint: Setpoint, issued: IssuedSetpoint | None, organisat
     return Explanation(
         run=run.pk,
         area=run.area.code,
-        charging_day=run.charging_day.isoformat(),
+        charging_day=run.charging_day,
         evse=setpoint.evse.pseudonym,
         node=setpoint.evse.node.code,
         grid=run.grid,

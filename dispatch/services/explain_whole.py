@@ -43,9 +43,7 @@ def explain_whole(
     run = setpoint.run
     parameters = parameters_of(run)
     price = price_of(run, parameters)
-    standing = load_standing(
-        setpoint=setpoint, price_gbp_per_kwh=price, unserved_gbp_per_kwh=parameters.unserved_gbp_per_kwh
-    )
+    standing = load_standing(setpoint=setpoint, price_gbp_per_kwh=price, parameters=parameters)
     reader = reader_of(standing)
     names = _names(standing, reader, run.grid)
     reasons = _reasons(standing) if standing.session >= 0 else None
@@ -55,7 +53,7 @@ def explain_whole(
     return Explanation(
         run=run.pk,
         area=run.area.code,
-        charging_day=run.charging_day.isoformat(),
+        charging_day=run.charging_day,
         evse=setpoint.evse.pseudonym,
         node=setpoint.evse.node.code,
         grid=run.grid,

@@ -17,6 +17,7 @@ from dispatch.services.explain import explain_setpoint
 from dispatch.views.runs import run_or_404
 
 AWAY = frozenset({Reason.NOT_PLUGGED_IN.value})
+NOTHING_SAID = "no_limit_binds"
 
 
 class ExplainSetpoint(PageView):
@@ -51,6 +52,7 @@ def _lines(periods: Sequence[ExplainedPeriod]) -> list[dict[str, Any]]:
                 "when": f"{_clock(rows[0].starts_at)} to {rows[-1].ends_at.astimezone(LONDON):%H:%M %Z}",
                 "utc": f"{rows[0].starts_at:%Y-%m-%d %H:%MZ} to {rows[-1].ends_at:%H:%MZ}",
                 "is_away": key[0] == -1,
+                "is_quiet": key[0] == -1 or rows[0].reason == NOTHING_SAID,
                 "one": rows[0],
             }
         )

@@ -3,7 +3,7 @@
 import json
 from argparse import ArgumentParser
 from dataclasses import asdict
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -37,7 +37,11 @@ class Command(BaseCommand):
 def _as_json(found: Explanation) -> str:
     told = {**asdict(found), "starts_at": found.grid.starts_at, "ends_at": found.grid.ends_at}
     told["period_minutes"] = told.pop("grid")["period_minutes"]
-    return json.dumps(told, indent=2, default=datetime.isoformat)
+    return json.dumps(told, indent=2, default=_time)
+
+
+def _time(at: date) -> str:
+    return at.isoformat()
 
 
 def _as_text(found: Explanation) -> str:

@@ -97,6 +97,15 @@ class TestExplainSession:
         assert {one.reason for one in found.periods} == {Reason.NO_ROOM}
         assert found.periods[0].because.node == 0
 
+    def test_looks_at_no_power_outside_the_window(self):
+        problem = make_problem(Ev(2.0, start=1, end=2), prices=(0.1, 0.1, 0.1))
+        nothing = np.zeros((1, 3))
+        power_kw = np.array([2.0, 0.0, 0.0])
+        grid = Grid(nothing, nothing)
+        found = explain_session(problem, Network.of(problem), session=0, power_kw=power_kw, grid=grid)
+
+        assert found.worth_gbp_per_kwh == pytest.approx(2.0)
+
     def test_sees_all_three_phases_of_a_three_phase_session(self):
         problem = make_problem(
             Ev(9.0, max_kw=9.0, node=0, phases=3),

@@ -15,7 +15,7 @@ from dispatch.core.assemble import RunParameters
 from dispatch.core.explanation import Explanation
 from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, Setpoint
 from dispatch.services.explain import AmbiguousEvse, NotInRun, explain_setpoint, explain_to_operator
-from dispatch.services.runs import run_dispatch
+from dispatch.services.runs import assemble, facts_of, run_dispatch
 from markets.services.cycle import day_ahead
 from tests.factories import make_csms, make_evse, make_organisation
 from tests.walks.small_area import TARIFF, SmallArea, call, make_small_area
@@ -148,12 +148,32 @@ class TestNeighbours:
         NetworkNode.objects.get(code="street").ratings.all().delete()
         run = dispatch(area)
         setpoint = Setpoint.objects.across_tenants().select_related("evse", "run").filter(run=run).first()
-        price = [0.1] * run.n_period
-        standing = arrays.load_standing(setpoint=setpoint, price_gbp_per_kwh=np.array(price), unserved_gbp_per_kwh=2.0)
+        standing = arrays.load_standing(
+            setpoint=setpoint, price_gbp_per_kwh=np.full(run.n_period, 0.1), parameters=RunParameters()
+        )
         street = [row.node.code for row in standing.nodes].index("street")
         night = GRID.index_of(utc(DAY, time(22)))
 
         assert standing.network.cap_kw[street, night] == pytest.approx(0.5 * 6 * 7.36)
+
+    def test_count_what_earlier_runs_left_them_without_as_the_run_did(self):
+        area = make_small_area(DAY, rating_kva=TIGHT_KVA)
+        earlier = dispatch(area)
+        DispatchRun.objects.filter(pk=earlier.pk).update(charging_day=date(2026, 1, 14))
+        first = Setpoint.objects.across_tenants().filter(run=earlier, evse=area.evses[0])
+        first.update(unserved_kwh=0.0)
+        run = dispatch(area)
+        facts, parameters = facts_of(run=run)
+        problem = assemble(facts, parameters).problem
+        known = dict(zip(problem.session_ids.tolist(), problem.session_unserved_gbp_per_kwh.tolist(), strict=True))
+        setpoint = Setpoint.objects.across_tenants().select_related("evse", "run").filter(run=run).first()
+        standing = arrays.load_standing(
+            setpoint=setpoint, price_gbp_per_kwh=np.full(run.n_period, 0.1), parameters=parameters
+        )
+        ids, worth = standing.problem.session_ids, standing.problem.session_unserved_gbp_per_kwh
+
+        assert dict(zip(ids.tolist(), worth.tolist(), strict=True)) == pytest.approx(known)
+        assert len({round(value, 6) for value in known.values()}) > 1
 
 
 class TestReaders:
@@ -239,6 +259,7 @@ class TestCommand:
         assert len(told["periods"]) == run.n_period
         assert told["periods"][0]["starts_at"] == "2026-01-15T12:00:00+00:00"
         assert told["period_minutes"] == 30
+        assert told["charging_day"] == "2026-01-15"
 
     def test_refuses_by_name(self):
         with pytest.raises(CommandError, match="run_9"):
