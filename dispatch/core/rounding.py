@@ -28,7 +28,7 @@ _MOST_A = int(np.iinfo(np.int16).max)
 _EPS_A = 1e-6
 # Sessions, and places, between two looks at the clock.
 CHUNK, PLACE_CHUNK = 20_000, 500
-# Sessions looked at in search of a swap, some 20 ns each: where a whole country is short, swaps stop before time does.
+# Sessions looked at in search of a swap, some 10 ns each: where a whole country is short, swaps stop before time does.
 MOST_VISITS = 50_000_000
 
 
