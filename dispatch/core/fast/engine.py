@@ -28,6 +28,8 @@ _BLOCK_CELLS = 2_000_000
 _LONGEST_BLOCK, _SHORTEST_BLOCK = 32, 6
 # Nothing gained in this many steps, and in twice as many as were needed so far: it will not get better.
 _PATIENCE = 1_500
+# Believed within this many times the gap asked, a plan is made safe to see; time is kept for this many looks.
+_HOPEFUL, _LAST_LOOKS = 1.5, 1.5
 # The first look; how many times the steps of the last look make the next one due; how the residual goes with the gap.
 _FIRST_LOOK, _LONGEST_UNSEEN, _RESIDUAL_POWER = 80, 1.8, 0.75
 
@@ -98,8 +100,9 @@ class _Search:
         self._prices = Prices.zero(problem)
         self._cost_gbp, self._bound_gbp = np.inf, -np.inf
         self._n_step = self._gained_at = self._seen_at = 0
-        self._look_s = 0.0
-        self._look_below = np.inf
+        self._look_s, self._look_below, self._least_seen = 0.0, np.inf, np.inf
+        self._raw_kw: Float32Array = np.zeros((problem.n_session, problem.n_period), dtype=np.float32)
+        self._spread = float(np.ptp(problem.price_gbp_per_kwh)) if problem.price_gbp_per_kwh.size else 0.0
 
     def best(self) -> FastSolution:
         """What was found; there is always something, since the machine is looked at before it is given up."""
@@ -108,51 +111,72 @@ class _Search:
         return FastSolution(self._power_kw, self._prices, self._n_step, self.gap())
 
     def gap(self) -> float:
-        return (self._cost_gbp - self._bound_gbp) / max(1.0, abs(self._bound_gbp))
+        return self._gap_of(self._cost_gbp)
 
     def run(self, machine: Machine, ranks: Ranks, left_s: Callable[[], float], *, is_warm: bool) -> None:
         """Move the machine on until what was seen is good enough, or there is no time or hope to see better."""
         self._gained_at = self._seen_at = 0
+        self._least_seen = np.inf
         block = int(np.clip(_BLOCK_CELLS // max(machine.layout.n_cell, 1), _SHORTEST_BLOCK, _LONGEST_BLOCK))
         if is_warm:
             machine.settle()
             self._look(machine, ranks)
-        while self._power_kw is None or self.gap() > self._gap:
-            is_late = left_s() < 2.0 * self._look_s
-            if self._power_kw is not None and (is_late or self._is_stuck(machine)):
-                break
+        while not self.gap() <= self._gap:  # not a number before the first look
+            is_last = left_s() < _LAST_LOOKS * self._look_s or self._is_stuck(machine)
             settled = machine.advance(block)
-            if is_late and not settled:
+            if is_last and not settled:
                 machine.settle()
-            if is_late or (settled and self._is_due(machine)):
-                self._look(machine, ranks)
+            if is_last or (settled and self._is_due(machine)):
+                self._look(machine, ranks, is_last=is_last)
+            if is_last:
+                break
         self._n_step += machine.n_step
 
     def _is_due(self, machine: Machine) -> bool:
         """Looking costs as much as some dozens of steps: do it where the gap asked is likely, and now and then."""
-        if self._power_kw is None:
+        if self._seen_at == 0:
             return machine.n_step >= _FIRST_LOOK
         return machine.residual <= self._look_below or machine.n_step >= _LONGEST_UNSEEN * self._seen_at
 
     def _is_stuck(self, machine: Machine) -> bool:
         return machine.n_step - self._gained_at > max(_PATIENCE, 2 * self._gained_at)
 
-    def _look(self, machine: Machine, ranks: Ranks) -> None:
-        """Make the power safe and price it, bound the cost by the prices, keep what is better than before."""
+    def _look(self, machine: Machine, ranks: Ranks, *, is_last: bool = False) -> None:
+        """Bound the cost by the prices; where that is near enough, make the power safe and price it."""
         began = perf_counter()
-        before = self.gap()
         prices = ranks.stretch(self._problem, machine.prices())
         bound_gbp = lower_bound_gbp(self._problem, self._network, prices)
         if bound_gbp > self._bound_gbp:
             self._bound_gbp, self._prices = bound_gbp, prices
-        power_kw = safe_power_kw(self._problem, self._network, machine.power_kw())
-        refill(self._problem, self._network, power_kw)
-        cost_gbp = price_plan(self._problem, self._network, power_kw).total_gbp
-        if cost_gbp < self._cost_gbp:
-            self._cost_gbp, self._power_kw = cost_gbp, power_kw
-        if self.gap() < 0.95 * before or not np.isfinite(before):
-            self._gained_at = machine.n_step
-        missing = self._gap / max(self.gap(), 1e-12)
+        seen = self._believed_gap(machine)
+        if seen <= _HOPEFUL * self._gap or is_last:
+            seen = self._make_safe()
+            self._look_s = perf_counter() - began
+        if seen < 0.95 * self._least_seen:
+            self._gained_at, self._least_seen = machine.n_step, seen
+        missing = min(1.0, self._gap / max(seen, 1e-12))
         self._look_below = machine.residual * min(0.9, missing**_RESIDUAL_POWER)
         self._seen_at = machine.n_step
-        self._look_s = perf_counter() - began
+        self._look_s = max(self._look_s, 4.0 * (perf_counter() - began))
+
+    def _believed_gap(self, machine: Machine) -> float:
+        """What the gap would be if every kW over a cap were moved at the spread of the energy prices."""
+        machine.write_power_kw(self._raw_kw)
+        costs = price_plan(self._problem, self._network, self._raw_kw)
+        over_kw = np.maximum(costs.node_power_kw - self._network.cap_kw, 0.0).sum()
+        cost_gbp = costs.total_gbp + self._problem.step_h * self._spread * over_kw
+        return abs(self._gap_of(float(cost_gbp)))
+
+    def _make_safe(self) -> float:
+        """Cut the power as it is to every limit and refill it; keep the plan if it is the cheapest so far."""
+        power_kw = safe_power_kw(self._problem, self._network, self._raw_kw)
+        costs = price_plan(self._problem, self._network, power_kw)
+        if self._gap_of(costs.total_gbp) > self._gap:
+            refill(self._problem, self._network, power_kw)
+            costs = price_plan(self._problem, self._network, power_kw)
+        if costs.total_gbp < self._cost_gbp:
+            self._cost_gbp, self._power_kw = costs.total_gbp, power_kw
+        return self._gap_of(costs.total_gbp)
+
+    def _gap_of(self, cost_gbp: float) -> float:
+        return (cost_gbp - self._bound_gbp) / max(1.0, abs(self._bound_gbp))

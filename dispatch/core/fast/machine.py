@@ -104,12 +104,13 @@ class Machine:
         ramp_up[ramped], ramp_down[ramped] = np.maximum(self._dual.ramp, 0.0), np.maximum(-self._dual.ramp, 0.0)
         return Prices(cap, self._dual.request.copy(), ramp_up, ramp_down)
 
-    def power_kw(self) -> Float32Array:
-        """(n_session, n_period) power as it is, in the problem's order; network limits may be broken a little."""
+    def write_power_kw(self, table: Float32Array) -> None:
+        """Write power as it is into (n_session, n_period) ``table``, in the problem's order.
+
+        Network limits may be broken a little. Cells outside the sessions' windows are left as they are.
+        """
         layout = self.layout
-        table = np.zeros((len(layout.session), self._dual.cap.shape[1]), dtype=np.float32)
         self._each(lambda a, b: kernels.write_power(a, b, layout.session, layout.sessions, self._primal.x, table))
-        return table
 
     def _is_time(self) -> bool:
         gained = self.residual <= _ENOUGH * self._first_residual

@@ -104,15 +104,20 @@ class Ranks:
         return Prices(cap, request, prices.ramp_up, prices.ramp_down)
 
     def _knots(self, source: FloatArray, target: FloatArray, step_h: float) -> tuple[FloatArray, FloatArray]:
-        """A rising, piecewise straight map of charges per kW: bands below each penalty are moved, not stretched."""
+        """A rising, piecewise straight map of charges per kW.
+
+        The band below each penalty, as wide as energy prices differ, is moved as a whole; what lies under a band is
+        left as the band before it, but for one spread in which the map catches up.
+        """
         lowest = self.highest_gbp_per_kwh - self.spread_gbp_per_kwh
-        low, high = source - self.highest_gbp_per_kwh, source - min(lowest, 0.0)
-        shift = target - source
-        keep = low > 0
-        knots = np.concatenate([[0.0], np.column_stack([low[keep], high[keep]]).ravel()])
-        values = np.concatenate([[0.0], np.column_stack([low[keep] + shift[keep], high[keep] + shift[keep]]).ravel()])
+        low, high, shift = source - self.highest_gbp_per_kwh, source - min(lowest, 0.0), target - source
+        before = low - self.spread_gbp_per_kwh
+        knots = np.stack([before, low, high])
+        values = knots + np.stack([np.concatenate([[0.0], shift[:-1]]), shift, shift])
+        kept = (before > 0)[np.newaxis].repeat(3, axis=0)
+        knots, values = np.append(0.0, knots[kept]), np.append(0.0, values[kept])
         order = np.argsort(knots, kind="stable")
-        return step_h * np.maximum.accumulate(knots[order]), step_h * np.maximum.accumulate(values[order])
+        return step_h * knots[order], step_h * np.maximum.accumulate(values[order])
 
 
 def _at(true: FloatArray, near: FloatArray, penalty: FloatArray) -> FloatArray:
