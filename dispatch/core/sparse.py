@@ -83,71 +83,66 @@ def solve_sparse(problem: DispatchProblem, *, time_limit_s: float | None = None,
     """
     network = Network.of(problem)
     cells = _Cells.of(problem, network)
-    caps, requests, ramps = cap_rows(network), request_rows(problem), ramp_rows(problem)
-    rows = Rows.joined([caps, requests, ramps])
-    lp = linear_program(problem, network, cells, rows)
+    parts = [cap_rows(network), request_rows(problem), ramp_rows(problem)]
+    lp = linear_program(problem, network, cells, Rows.joined(parts))
     optimum = minimise(lp, time_limit_s=time_limit_s, threads=threads)
     power_kw = np.zeros((problem.n_session, problem.n_period))
     power_kw[cells.session, cells.period] += optimum.value[: len(cells.session)]  # adding leaves no -0.0
-    row_price = problem.step_h * optimum.row_price[len(optimum.row_price) - len(rows.node) :]
-    held = np.split(row_price, np.cumsum([len(caps.node), len(requests.node)]))
+    return Solution(power_kw, _prices(problem, parts, optimum.row_price), SPARSE, optimum.iterations)
+
+
+def _prices(problem: DispatchProblem, parts: list[Rows], row_price: FloatArray) -> Prices:
+    """The last rows' duals as prices: in a minimisation a row's upper end has a negative dual, its lower a positive."""
+    caps, _, ramps = parts
+    n_held = [len(part.node) for part in parts]
+    held = problem.step_h * row_price[len(row_price) - sum(n_held) :]
+    of_caps, of_requests, of_ramps = np.split(held, np.cumsum(n_held)[:-1])
     prices = Prices.zero(problem)
-    prices.cap[caps.node, caps.period] = np.maximum(-held[0], 0.0)
-    prices.request[request_cells(problem)] = np.abs(held[1])
-    prices.ramp_up[ramps.node, ramps.period - 1] = np.maximum(-held[2], 0.0)
-    prices.ramp_down[ramps.node, ramps.period - 1] = np.maximum(held[2], 0.0)
-    return Solution(power_kw, prices, SPARSE, optimum.iterations)
+    prices.cap[caps.node, caps.period] = np.maximum(-of_caps, 0.0)
+    prices.request[request_cells(problem)] = np.abs(of_requests)
+    prices.ramp_up[ramps.node, ramps.period - 1] = np.maximum(-of_ramps, 0.0)
+    prices.ramp_down[ramps.node, ramps.period - 1] = np.maximum(of_ramps, 0.0)
+    return prices
 
 
 def linear_program(problem: DispatchProblem, network: Network, cells: _Cells, rows: Rows) -> LinearProgram:
     """Columns: power, unserved, place power, short, over. Rows: energy, place power, the network's."""
-    n_cell, n_session = len(cells.session), problem.n_session
+    soft = np.isfinite(rows.soft_gbp_per_kwh)
+    short, over = np.flatnonzero(soft & np.isfinite(rows.lower_kw)), np.flatnonzero(soft & np.isfinite(rows.upper_kw))
+    matrix, n_load = _matrix(problem, network, cells, rows, short, over)
+    energy_kw, no_power = network.serveable_kwh / problem.step_h, np.zeros(n_load)
+    price = problem.price_gbp_per_kwh[problem.session_tariff[cells.session], cells.period]
+    soft_price = rows.soft_gbp_per_kwh[np.concatenate([short, over])]
+    unbounded = np.full(n_load + len(soft_price), np.inf)
+    return LinearProgram(
+        cost=np.concatenate([price, problem.session_unserved_gbp_per_kwh, no_power, soft_price]),
+        lower=np.zeros(matrix.shape[1]),
+        upper=np.concatenate([problem.session_max_kw[cells.session], energy_kw, unbounded]),
+        row_lower=np.concatenate([energy_kw, no_power, rows.lower_kw]),
+        row_upper=np.concatenate([energy_kw, no_power, rows.upper_kw]),
+        matrix=matrix,
+    )
+
+
+def _matrix(
+    problem: DispatchProblem, network: Network, cells: _Cells, rows: Rows, short: IntArray, over: IntArray
+) -> tuple[sparse.csr_matrix, int]:
+    """The rows, and how many places and periods have a column: those whose power any row of the network reads."""
+    n_cell, n_row = len(cells.session), len(rows.node)
     cell_load = cells.place * problem.n_period + cells.period
     power_of = rows.power_of(problem, network)
     load = np.intersect1d(cell_load, power_of.indices)
     in_load = np.flatnonzero(np.isin(cell_load, load))
-    soft = np.isfinite(rows.soft_gbp_per_kwh)
-    short, over = np.flatnonzero(soft & np.isfinite(rows.lower_kw)), np.flatnonzero(soft & np.isfinite(rows.upper_kw))
-    energy_kw = network.serveable_kwh / problem.step_h
-    held = (len(rows.node),)
-    matrix = sparse.bmat(
-        [
-            [ones(cells.session, np.arange(n_cell), (n_session, n_cell)), sparse.eye(n_session), None, None, None],
-            [
-                ones(np.searchsorted(load, cell_load[in_load]), in_load, (len(load), n_cell)),
-                None,
-                -sparse.eye(len(load)),
-                None,
-                None,
-            ],
-            [
-                None,
-                None,
-                power_of[:, load],
-                ones(short, np.arange(len(short)), (*held, len(short))),
-                -ones(over, np.arange(len(over)), (*held, len(over))),
-            ],
-        ],
-        format="csr",
-    )
-    n_free = len(load) + len(short) + len(over)
-    price = problem.price_gbp_per_kwh[problem.session_tariff[cells.session], cells.period]
-    return LinearProgram(
-        cost=np.concatenate(
-            [
-                price,
-                problem.session_unserved_gbp_per_kwh,
-                np.zeros(len(load)),
-                rows.soft_gbp_per_kwh[short],
-                rows.soft_gbp_per_kwh[over],
-            ]
-        ),
-        lower=np.zeros(n_cell + n_session + n_free),
-        upper=np.concatenate([problem.session_max_kw[cells.session], energy_kw, np.full(n_free, np.inf)]),
-        row_lower=np.concatenate([energy_kw, np.zeros(len(load)), rows.lower_kw]),
-        row_upper=np.concatenate([energy_kw, np.zeros(len(load)), rows.upper_kw]),
-        matrix=matrix,
-    )
+    served = ones(cells.session, np.arange(n_cell), (problem.n_session, n_cell))
+    drawn = ones(np.searchsorted(load, cell_load[in_load]), in_load, (len(load), n_cell))
+    missed = ones(short, np.arange(len(short)), (n_row, len(short)))
+    exceeded = ones(over, np.arange(len(over)), (n_row, len(over)))
+    blocks = [
+        [served, sparse.eye(problem.n_session), None, None, None],
+        [drawn, None, -sparse.eye(len(load)), None, None],
+        [None, None, power_of[:, load], missed, -exceeded],
+    ]
+    return sparse.bmat(blocks, format="csr"), len(load)
 
 
 def cap_rows(network: Network) -> Rows:

@@ -147,11 +147,24 @@ class TestLadder:
         assert solve(PROBLEM, method="sparse").rung == "greedy"
         assert asked == ["sparse"]
 
-    def test_answers_when_the_solver_is_killed(self):
-        # 2 ms are not enough to start a process, let alone to solve in it.
-        plan = solve(PROBLEM, time_limit_s=0.002)
-        assert plan.rung == "greedy"
-        assert_safe_and_accounted(PROBLEM, plan)
+    @pytest.mark.parametrize("method", ["reference", "sparse"])
+    def test_reaches_every_rung_with_nothing_broken_by_hand(self, method):
+        # Greedy gives ev-0 the cheap hour, which only ev-1's tariff needs: an earlier optimum costs less.
+        problem = make_problem(Ev(7.1), Ev(7.1, tariff=1), prices=[[0.1, 0.12], [0.1, 0.9]], limit_kw=7.1)
+        best = solve(problem, method=method)
+        in_no_time = {"method": method, "time_limit_s": 0.002}  # too little to start a process, let alone to solve
+        plans = {
+            "certified": best,
+            "time-boxed": solve(problem, method=method, gap=1e-15),
+            "greedy": solve(problem, **in_no_time),
+            "last-plan": solve(problem, **in_no_time, start=best),
+        }
+        for rung, plan in plans.items():
+            assert plan.rung == rung
+            assert_safe_and_accounted(problem, plan)
+        assert plans["last-plan"].cost_gbp == pytest.approx(best.cost_gbp, abs=1e-5)
+        assert plans["greedy"].cost_gbp > best.cost_gbp + 0.1
+        assert max(plans["greedy"].solve_s, plans["last-plan"].solve_s) < 0.002 + 1.0
 
     def test_keeps_the_last_plan_where_that_is_cheaper_than_greedy(self, monkeypatch):
         # Greedy gives ev-0 (same slack, first in line) the cheap hour of both; only the tariff of ev-1 makes it dear.
