@@ -16,9 +16,11 @@ from dispatch.core.network import Network
 from dispatch.core.problem import TURN_UP, DispatchPlan, DispatchProblem
 from dispatch.core.rolling import Remaining, remaining_problem, rest_of, shift_plan
 from dispatch.core.rounding import ampere_kw
+from dispatch.core.scenario import drawn_power_kw
+from dispatch.core.sessions import serveable_kwh
 from dispatch.core.solve import solve
 from dispatch.core.spare import offer_spare, open_periods, valley_kw
-from dispatch.core.steady import CHANGE_GBP, NOTHING_TOLD, keep_told
+from dispatch.core.steady import CHANGE_GBP, NOTHING_TOLD, Steady, keep_told
 
 
 class InvalidRollingRule(FlexError):
@@ -105,6 +107,8 @@ class Redispatch:
     Attributes:
         plan: of the remaining problem, with its certificate.
         setpoint_a: (n_evse, n_left) ceilings, checked.
+        planned_a: (n_evse, n_left) of them without spare headroom: the plan, but for setpoints that were kept.
+        unserved_kwh: (n_session,) serveable energy that these leave out.
         is_changed: (n_evse,) sent something else than before.
     """
 
@@ -112,6 +116,8 @@ class Redispatch:
     need: Need
     plan: DispatchPlan
     setpoint_a: Int16Array
+    planned_a: Int16Array
+    unserved_kwh: FloatArray
     is_changed: BoolArray
 
 
@@ -143,8 +149,12 @@ def redispatch(day: Day, state: FleetState, told: Told, rule: RollingRule) -> Re
         time_limit_s=rule.time_limit_s,
         start=_start(told, remaining),
     )
-    ceilings = _ceilings(day, state, remaining, plan, told, rule)
-    return Redispatch(remaining, need, plan, *ceilings)
+    steady = _steady(day, state, remaining, plan, told, rule)
+    setpoint_a = _ceilings(day, state, remaining, steady, told, rule)
+    planned_kw = steady.setpoint_a[remaining.evse] * ampere_kw(remaining.problem)[:, np.newaxis]
+    drawn_kwh = step_h * drawn_power_kw(remaining.problem, planned_kw).sum(axis=1)
+    unserved_kwh = np.maximum(serveable_kwh(remaining.problem) - drawn_kwh, 0.0)
+    return Redispatch(remaining, need, plan, setpoint_a, steady.setpoint_a, unserved_kwh, steady.is_changed)
 
 
 def _start(told: Told, remaining: Remaining) -> DispatchPlan | None:
@@ -165,30 +175,41 @@ def _root_bound_kw(day: Day, rule: RollingRule) -> FloatArray:
     return bound_kw
 
 
-def _ceilings(
+def _steady(
     day: Day, state: FleetState, remaining: Remaining, plan: DispatchPlan, told: Told, rule: RollingRule
-) -> tuple[Int16Array, BoolArray]:
-    """(n_evse, n_left) what EVSEs are told, and (n_evse,) whom that contradicts what they were sent."""
-    now, problem = remaining.now, remaining.problem
-    cap_kw = Network.of(problem).cap_kw
+) -> Steady:
+    """(n_evse, n_left) the plan's setpoints, with what was sent put back where it doesn't pay to change it."""
+    problem = remaining.problem
     free_a = np.zeros((state.n_evse, problem.n_period), dtype=np.int16)
     free_a[remaining.evse] = plan.setpoint_a
-    is_held = state.is_overridden | state.is_offline
-    listens = state.is_present & ~is_held
-    sent_a = np.where(listens[:, np.newaxis], told.sent_a[:, : problem.n_period], NOTHING_TOLD).astype(np.int16)
-    believed = _believed(day, remaining)
-    steady = keep_told(believed, free_a, sent_a, cap_kw=cap_kw, change_gbp=rule.change_gbp)
+    sent_a = _sent_a(state, told, problem.n_period)
+    cap_kw = Network.of(problem).cap_kw
+    return keep_told(_believed(day, remaining), free_a, sent_a, cap_kw=cap_kw, change_gbp=rule.change_gbp)
+
+
+def _sent_a(state: FleetState, told: Told, n_left: int) -> Int16Array:
+    """(n_evse, n_sent) what those heard that have an EV and listen."""
+    listens = state.is_present & ~state.is_overridden & ~state.is_offline
+    return np.where(listens[:, np.newaxis], told.sent_a[:, :n_left], NOTHING_TOLD).astype(np.int16)
+
+
+def _ceilings(
+    day: Day, state: FleetState, remaining: Remaining, steady: Steady, told: Told, rule: RollingRule
+) -> Int16Array:
+    """(n_evse, n_left) what EVSEs are told: with spare headroom on top, where nothing was sent yet."""
+    now = remaining.now
     offered = offer_spare(
-        replace(believed, node_limit_kw=cap_kw),
+        replace(_believed(day, remaining), node_limit_kw=Network.of(remaining.problem).cap_kw),
         steady.setpoint_a,
-        is_open=_open(day, state, remaining, steady.setpoint_a, sent_a, listens, rule),
+        is_open=_open(day, state, remaining, steady.setpoint_a, _sent_a(state, told, remaining.problem.n_period), rule),
         order=day.order,
         bound_kw=valley_kw(day.background_kw, level=rule.spare_peak_level)[:, now:],
     )
     # Who doesn't listen keeps what it was told; what it may draw is off the limits already.
-    setpoint_a = np.where(is_held[:, np.newaxis], told.setpoint_a[:, now:], offered.setpoint_a).astype(np.int16)
+    is_held = (state.is_overridden | state.is_offline)[:, np.newaxis]
+    setpoint_a = np.where(is_held, told.setpoint_a[:, now:], offered.setpoint_a).astype(np.int16)
     _check_held(day, remaining, setpoint_a, is_held)
-    return setpoint_a, steady.is_changed
+    return setpoint_a
 
 
 def _believed(day: Day, remaining: Remaining) -> DispatchProblem:
@@ -216,7 +237,6 @@ def _open(
     remaining: Remaining,
     setpoint_a: Int16Array,
     sent_a: Int16Array,
-    listens: BoolArray,
     rule: RollingRule,
 ) -> BoolArray:
     """(n_evse, n_left) where spare may be offered: to EVs that are there for what they're told now, later to all.
@@ -227,7 +247,7 @@ def _open(
     planned_a = np.concatenate([np.zeros((state.n_evse, now), dtype=np.int16), setpoint_a], axis=1)
     is_open = open_periods(price, planned_a, day.problem.requests, share=rule.spare_price_share)[:, now:]
     is_open &= ~(state.is_overridden | state.is_offline)[:, np.newaxis]
-    is_open[:, : rule.told_periods] &= listens[:, np.newaxis]
+    is_open[:, : rule.told_periods] &= state.is_present[:, np.newaxis]
     kept = sent_a == setpoint_a[:, : sent_a.shape[1]]
     is_open[:, : sent_a.shape[1]] &= ~kept
     return is_open
@@ -240,7 +260,7 @@ def _check_held(day: Day, remaining: Remaining, setpoint_a: Int16Array, is_held:
         CheckFailed: it is above a limit of the day where those who don't listen leave any room at all.
     """
     now, rest = remaining.now, rest_of(day.everyone, remaining.now)
-    told_kw = np.where(is_held[:, np.newaxis], 0.0, setpoint_a * ampere_kw(day.everyone)[:, np.newaxis])
+    told_kw = np.where(is_held, 0.0, setpoint_a * ampere_kw(day.everyone)[:, np.newaxis])
     held_kw = add_up(rest, remaining.held_kw)
     left_kw = np.maximum(day.problem.node_limit_kw[:, now:] - held_kw, 0.0)
     over_kw = add_up(rest, told_kw) - left_kw

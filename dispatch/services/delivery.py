@@ -25,7 +25,7 @@ from aggregator.models import Batch, Organisation
 from aggregator.services.batches import IngestResult
 from aggregator.services.ingest_readings import ingest_readings
 from dispatch.models import DispatchRun
-from dispatch.services.issue import issue_setpoints
+from dispatch.services.issue import issue_anew, issue_setpoints
 from dispatch.services.runs import facts_of
 
 logger = logging.getLogger(__name__)
@@ -62,8 +62,9 @@ def deliver_day(
 ) -> DeliveredDay:
     """Simulate the virtual EVSEs of a run through its charging day and take in their half-hourly readings.
 
-    At the start of every half-hour the EVSEs without a car give way to those with one (``issue_setpoints``); a car
-    that plugs in within it waits for the next.
+    At the start of every half-hour the rest of the day is dispatched anew with the cars that are there, or, where the
+    run doesn't ask for that, EVSEs without a car give way to those with one (``issue.py``). A car that plugs in within
+    a half-hour waits for the next.
 
     Draws come from the seed and the sessions' ids, so the same day again gives the same readings, which change
     nothing when they are taken in twice. They count as known ``READ_AFTER`` the day's end.
@@ -84,8 +85,11 @@ def deliver_day(
     sessions = _sessions_of(fleet, grid, as_of)
     rated_kw = fleet.rated_kw[sessions.evse]
     draws = draw_behaviour(sessions, behaviour=behaviour or Behaviour(), seed=seed)
-    is_present = plugged_in_at_start(sessions, draws=draws, grid=grid)
-    issued = issue_setpoints(run=run, facts=facts, parameters=parameters, is_present=is_present)
+    if parameters.rolling:
+        issued = issue_anew(run=run, facts=facts, parameters=parameters, sessions=sessions, draws=draws)
+    else:
+        is_present = plugged_in_at_start(sessions, draws=draws, grid=grid)
+        issued = issue_setpoints(run=run, facts=facts, parameters=parameters, is_present=is_present)
     delivery = deliver(sessions, setpoint_kw=issued.setpoint_kw, rated_kw=rated_kw, grid=grid, draws=draws)
     results = _take_in_readings(run, fleet, grid, delivery.energy_kwh, grid.ends_at + READ_AFTER)
     logger.info(

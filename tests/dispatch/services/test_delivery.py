@@ -14,7 +14,7 @@ from dispatch.services.delivery import READ_AFTER, DayNotOver, DeliveredDay, del
 from dispatch.services.runs import run_dispatch
 from markets.services.cycle import day_ahead
 from tests.factories import make_enrolment, make_organisation
-from tests.walks.small_area import TARIFF, make_batch, make_small_area
+from tests.walks.small_area import HISTORY_DAYS, TARIFF, make_batch, make_small_area
 
 pytestmark = pytest.mark.django_db
 
@@ -26,10 +26,11 @@ DEFIANT = Behaviour(never_share=0.0, rarely_share=0.0, often_rate=1.0, no_show_r
 NOBODY = Behaviour(no_show_rate=1.0)
 
 
-def dispatch(as_of: datetime | None = None) -> DispatchRun:
+def dispatch(as_of: datetime | None = None, *, rolling: bool = True) -> DispatchRun:
     as_of = as_of or day_ahead(DAY)
     forecast = forecast_area(area_code="street", day=DAY, as_of=as_of)
-    return run_dispatch(forecast=forecast, as_of=as_of, tariff_code=TARIFF, parameters=RunParameters(method="greedy"))
+    parameters = RunParameters(method="greedy", rolling=rolling)
+    return run_dispatch(forecast=forecast, as_of=as_of, tariff_code=TARIFF, parameters=parameters)
 
 
 def metered_kwh(delivered: DeliveredDay, as_of: datetime = AFTER) -> np.ndarray:
@@ -89,9 +90,33 @@ class TestDeliverDay:
             below = (delivered.fleet.node == at) | (delivered.area.parent[delivered.fleet.node] == at)
             assert (told_kw[below].sum(axis=0) <= np.array(node.limit_kw) + 1e-6).all()
 
-    def test_keeps_to_the_caps_of_the_run_although_a_rating_fell_since(self):
+    def test_serves_cars_that_left_early_as_they_sometimes_do(self):
+        """Every other evening they leave at 23:00: a plan for the cheap night serves none of them on such a day."""
+        make_small_area(DAY)
+        for back in range(0, HISTORY_DAYS, 2):
+            evening = DAY - timedelta(days=back)
+            sessions = ChargingSession.objects.across_tenants().filter(plug_in_at__date=evening)
+            sessions.update(plug_out_at=utc(evening, time(23)))
+        handed_on = deliver_day(run=dispatch(rolling=False), as_of=AFTER, behaviour=OBEDIENT).delivery
+        anew = deliver_day(run=dispatch(), as_of=AFTER, behaviour=OBEDIENT).delivery
+        assert anew.asked_kwh.sum() == handed_on.asked_kwh.sum() == pytest.approx(51.0)
+        assert anew.unserved_kwh.sum() < 0.2 * handed_on.unserved_kwh.sum()
+
+    def test_meets_a_limit_that_fell_since_whatever_was_told(self):
         make_small_area(DAY)
         run = dispatch()
+        NodeRating.objects.filter(node__code="street").update(rating_kva=25.0)
+        delivered = deliver_day(run=run, as_of=AFTER, behaviour=OBEDIENT)
+        rating_kw = 25.0 * NodeRating.objects.filter(node__code="street").get().power_factor
+        node = RunNode.objects.get(run=run, node__code="street")
+        left_kw = np.maximum(rating_kw - np.array(node.background_kw) - np.array(node.reserve_kw), 0.0)
+        told_kw = ceilings_kw(run, delivered).sum(axis=0)
+        assert (told_kw <= left_kw + 1e-6).all()
+        assert told_kw.any()
+
+    def test_keeps_to_the_caps_of_the_run_where_it_only_hands_ceilings_on(self):
+        make_small_area(DAY)
+        run = dispatch(rolling=False)
         NodeRating.objects.filter(node__code="street").update(rating_kva=5.0)
         delivered = deliver_day(run=run, as_of=AFTER, behaviour=OBEDIENT)
         assert delivered.delivery.delivered_kwh.sum() == pytest.approx(51.0)
