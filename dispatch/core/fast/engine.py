@@ -29,7 +29,9 @@ _LONGEST_BLOCK, _SHORTEST_BLOCK = 32, 6
 # Nothing gained in this many steps, and in twice as many as were needed so far: it will not get better.
 _PATIENCE = 1_500
 # Believed within this many times the gap asked, a plan is made safe to see; time is kept for this many looks.
-_HOPEFUL, _LAST_LOOKS = 1.5, 1.5
+_HOPEFUL, _LAST_LOOKS = 1.4, 1.5
+# Refilling a plan closes most of what is believed: the gap seen after it is about this part.
+_CLOSED_BY_REFILL = 1 / 6
 # The first look; how many times the steps of the last look make the next one due; how the residual goes with the gap.
 _FIRST_LOOK, _LONGEST_UNSEEN, _RESIDUAL_POWER = 80, 1.8, 0.75
 
@@ -148,7 +150,7 @@ class _Search:
         bound_gbp = lower_bound_gbp(self._problem, self._network, prices)
         if bound_gbp > self._bound_gbp:
             self._bound_gbp, self._prices = bound_gbp, prices
-        seen = self._believed_gap(machine)
+        seen = _CLOSED_BY_REFILL * self._believed_gap(machine)
         if seen <= _HOPEFUL * self._gap or is_last:
             seen = self._make_safe()
             self._look_s = perf_counter() - began
