@@ -13,8 +13,9 @@ from aggregator.services.forecasts import forecast_area
 from dispatch.arrays import explain as arrays
 from dispatch.core.assemble import RunParameters
 from dispatch.core.explanation import Explanation
-from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, Setpoint
+from dispatch.models import DispatchRun, RunNode, Setpoint
 from dispatch.services.explain import AmbiguousEvse, NotInRun, explain_setpoint, explain_to_operator
+from dispatch.services.issue import issue_setpoints
 from dispatch.services.runs import assemble, facts_of, run_dispatch
 from markets.services.cycle import day_ahead
 from tests.factories import make_csms, make_evse, make_organisation
@@ -88,12 +89,10 @@ class TestOperator:
     def test_says_what_it_was_told_in_the_end(self):
         area = make_small_area(DAY)
         run = dispatch(area)
-        evse = area.evses[0]
-        told = [0.0] * run.n_period
-        IssuedSetpoint(
-            run=run, evse=evse, organisation=area.dsrsps[0], setpoint_a=[0] * run.n_period, setpoint_kw=told
-        ).save()
-        found = explain_to_operator(run=str(run.pk), evse=evse.pseudonym)
+        facts, parameters = facts_of(run=run)
+        nobody = np.zeros((facts.fleet.n_evse, run.n_period), dtype=np.bool_)
+        issue_setpoints(run=run, facts=facts, parameters=parameters, is_present=nobody)
+        found = explain_to_operator(run=str(run.pk), evse=area.evses[0].pseudonym)
         offered = next(one for one in found.periods if one.setpoint_kw > 0)
 
         assert (offered.told_kw, offered.note) == (0.0, "told 0: no car when the period began")
