@@ -205,11 +205,12 @@ def _ceilings(
         order=day.order,
         bound_kw=valley_kw(day.background_kw, level=rule.spare_peak_level)[:, now:],
     )
-    # Who doesn't listen keeps what it was told; what it may draw is off the limits already.
-    is_held = (state.is_overridden | state.is_offline)[:, np.newaxis]
-    setpoint_a = np.where(is_held, told.setpoint_a[:, now:], offered.setpoint_a).astype(np.int16)
-    _check_held(day, remaining, setpoint_a, is_held)
-    return setpoint_a
+    # What those may draw that don't listen is off the limits already: one offline may still follow what it heard last,
+    # one that was overridden follows nothing and waits to be told anew.
+    setpoint_a = np.where(state.is_offline[:, np.newaxis], told.setpoint_a[:, now:], offered.setpoint_a)
+    setpoint_a[state.is_overridden] = 0
+    _check_held(day, remaining, setpoint_a, (state.is_overridden | state.is_offline)[:, np.newaxis])
+    return setpoint_a.astype(np.int16)
 
 
 def _believed(day: Day, remaining: Remaining) -> DispatchProblem:

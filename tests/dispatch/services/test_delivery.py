@@ -80,10 +80,12 @@ class TestDeliverDay:
         assert Setpoint.objects.across_tenants().filter(run=run).count() == 6
 
     @pytest.mark.parametrize("rating_kva", [90.0, 36.0, 27.0])
-    def test_tells_no_more_than_the_nodes_may_carry(self, rating_kva):
+    @pytest.mark.parametrize("often_rate", [0.0, 0.5])  # one that was overridden and is full holds nothing any more
+    def test_tells_no_more_than_the_nodes_may_carry(self, rating_kva, often_rate):
         make_small_area(DAY, rating_kva=rating_kva)
         run = dispatch()
-        delivered = deliver_day(run=run, as_of=AFTER, behaviour=Behaviour(no_show_rate=0.5))
+        behaviour = Behaviour(never_share=0.0, rarely_share=0.0, often_rate=often_rate, no_show_rate=0.3)
+        delivered = deliver_day(run=run, as_of=AFTER, behaviour=behaviour)
         told_kw = ceilings_kw(run, delivered)
         for node in RunNode.objects.filter(run=run).select_related("node"):
             at = int(np.flatnonzero(delivered.area.codes == node.node.code)[0])
