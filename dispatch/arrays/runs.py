@@ -1,36 +1,26 @@
-"""Runs in and out: headers by row, setpoints by COPY, one row an EVSE."""
+"""Runs in and out: headers by row, nodes and setpoints by COPY, one row an EVSE."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from aggregator.arrays.copy_in import copy_into
+from aggregator.arrays.copy_in import copy_columns
+from aggregator.arrays.copy_out import Field, load_columns
+from aggregator.core.align import index_of, text_order
 from aggregator.core.fleet import Fleet
 from aggregator.core.network_area import NetworkArea
-from aggregator.core.types import FloatArray, Int16Array, StrArray
+from aggregator.core.types import FloatArray, Int16Array, IntArray, StrArray
 from dispatch.core.assemble import Assembled
-from dispatch.core.problem import DispatchPlan, DispatchProblem, FlexRequest
-from dispatch.core.rounding import PHASE_KV
+from dispatch.core.problem import DispatchPlan, FlexRequest
 from dispatch.core.spare import FleetCeilings
-from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
+from dispatch.models import DispatchRun, IssuedSetpoint, RunRequest, TargetSignal
 
-ISSUED_COLUMNS = ("run_id", "evse_id", "organisation_id", "setpoint_a", "setpoint_kw")
-SETPOINT_COLUMNS = (
-    "run_id",
-    "evse_id",
-    "organisation_id",
-    "start_period",
-    "end_period",
-    "energy_kwh",
-    "planned_kw",
-    "setpoint_a",
-    "setpoint_kw",
-    "unserved_kwh",
-    "unserveable_kwh",
-)
+TOLD = """
+FROM dispatch_setpoint AS told JOIN aggregator_evse AS evse ON evse.id = told.evse_id WHERE told.run_id = {run}
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +36,23 @@ class Ceilings:
     """The setpoints of a run, ordered by pseudonym.
 
     Attributes:
+        evse_pks: (n_evse,) database keys.
         evse_ids: (n_evse,) pseudonyms.
         setpoint_a: (n_evse, n_period) amperes a phase.
         planned_a: (n_evse, n_period) the plan's part of them.
     """
 
+    evse_pks: IntArray
     evse_ids: StrArray
     setpoint_a: Int16Array
     planned_a: Int16Array
 
     def of(self, fleet: Fleet) -> "Ceilings":
         """The same in the fleet's order; 0 for an EVSE the run says nothing of."""
-        row = {evse_id: at for at, evse_id in enumerate(self.evse_ids.tolist())}
-        at = np.array([row.get(evse, len(row)) for evse in fleet.evse_ids.tolist()], dtype=np.int64)
+        at = index_of(self.evse_pks, fleet.evse_pks)  # NOWHERE is the last row, which is the one added
         none = np.zeros((1, self.setpoint_a.shape[1]), dtype=np.int16)
         return Ceilings(
+            fleet.evse_pks,
             fleet.evse_ids,
             np.concatenate([self.setpoint_a, none])[at],
             np.concatenate([self.planned_a, none])[at],
@@ -81,13 +73,13 @@ def store_run(
     """Write a run whole; call it in a transaction."""
     run.save()
     planned_kw = assembled.network.node_power_kw(ceilings.planned_kw[assembled.evse])
-    RunNode.objects.bulk_create(_nodes(run, plan, assembled, area, held_back, planned_kw, ceilings.node_kw))
+    _store_nodes(run, plan, assembled, area, held_back, planned_kw, ceilings.node_kw)
     RunRequest.objects.bulk_create(_requests(run, plan, assembled, signals, planned_kw))
-    _copy_setpoints(_setpoint_rows(run, plan, ceilings, assembled, fleet))
+    _store_setpoints(run, plan, ceilings, assembled, fleet)
     return run
 
 
-def _nodes(
+def _store_nodes(
     run: DispatchRun,
     plan: DispatchPlan,
     assembled: Assembled,
@@ -95,21 +87,19 @@ def _nodes(
     held_back: HeldBack,
     planned_kw: FloatArray,
     ceiling_kw: FloatArray,
-) -> list[RunNode]:
-    return [
-        RunNode(
-            run=run,
-            node_id=int(area.node_pks[node]),
-            rating_kw=float(assembled.rating_kw[node]),
-            background_kw=held_back.background_kw[node].tolist(),
-            reserve_kw=held_back.reserve_kw[node].tolist(),
-            limit_kw=np.maximum(assembled.limit_kw[node], 0.0).tolist(),
-            planned_kw=planned_kw[node].tolist(),
-            ceiling_kw=ceiling_kw[node].tolist(),
-            price_gbp_per_kwh=plan.node_price_gbp_per_kwh[node].tolist(),
-        )
-        for node in range(area.n_node)
-    ]
+) -> None:
+    columns = {
+        "run_id": np.full(area.n_node, run.pk),
+        "node_id": area.node_pks,
+        "rating_kw": assembled.rating_kw,
+        "background_kw": held_back.background_kw,
+        "reserve_kw": held_back.reserve_kw,
+        "limit_kw": np.maximum(assembled.limit_kw, 0.0),
+        "planned_kw": planned_kw,
+        "ceiling_kw": ceiling_kw,
+        "price_gbp_per_kwh": plan.node_price_gbp_per_kwh,
+    }
+    copy_columns(table="dispatch_runnode", columns=columns)
 
 
 def _requests(
@@ -141,74 +131,63 @@ def _missed_kw(request: FlexRequest, planned_kw: FloatArray) -> FloatArray:
     return missed_kw
 
 
-def _setpoint_rows(
+def _store_setpoints(
     run: DispatchRun, plan: DispatchPlan, ceilings: FleetCeilings, assembled: Assembled, fleet: Fleet
-) -> Iterable[tuple[object, ...]]:
+) -> None:
     """One row for each EVSE of the fleet, also for one that is not expected."""
     problem = assembled.problem
-    session_of = {int(evse): session for session, evse in enumerate(assembled.evse)}
-    for evse in range(fleet.n_evse):
-        at = session_of.get(evse)
-        window_and_energy = (0, 0, 0.0) if at is None else _window_and_energy(problem, plan, at)
-        left_out = (0.0, 0.0) if at is None else (float(plan.rounded_unserved_kwh[at]), float(plan.unserveable_kwh[at]))
-        yield (
-            run.pk,
-            int(fleet.evse_pks[evse]),
-            int(fleet.dsrsp_pks[evse]),
-            *window_and_energy,
-            ceilings.planned_kw[evse].tolist(),
-            ceilings.setpoint_a[evse].tolist(),
-            ceilings.setpoint_kw[evse].tolist(),
-            *left_out,
-        )
 
+    def of_fleet(values: IntArray | FloatArray, kind: type) -> NDArray[Any]:
+        """(n_evse,) the value of each EVSE's session, 0 without one."""
+        column: NDArray[Any] = np.zeros(fleet.n_evse, dtype=kind)
+        column[assembled.evse] = values
+        return column
 
-def _window_and_energy(problem: DispatchProblem, plan: DispatchPlan, at: int) -> tuple[int, int, float]:
-    serveable_kwh = float(problem.session_energy_kwh[at] - plan.unserveable_kwh[at])
-    return int(problem.session_start[at]), int(problem.session_end[at]), serveable_kwh
-
-
-def _copy_setpoints(rows: Iterable[tuple[object, ...]]) -> None:
-    with copy_into(table="dispatch_setpoint", columns=SETPOINT_COLUMNS) as copy:
-        for row in rows:
-            copy.write_row(row)
-
-
-class _SetpointRow(NamedTuple):
-    pseudonym: str
-    setpoint_a: list[int]
-    planned_kw: list[float]
-    phases: int
+    columns = {
+        "run_id": np.full(fleet.n_evse, run.pk),
+        "evse_id": fleet.evse_pks,
+        "organisation_id": fleet.dsrsp_pks,
+        "start_period": of_fleet(problem.session_start, np.int16),
+        "end_period": of_fleet(problem.session_end, np.int16),
+        "energy_kwh": of_fleet(problem.session_energy_kwh - plan.unserveable_kwh, np.float64),
+        "ampere_kw": ceilings.ampere_kw,
+        "planned_a": ceilings.planned_a,
+        "setpoint_a": ceilings.setpoint_a,
+        "unserved_kwh": of_fleet(plan.rounded_unserved_kwh, np.float64),
+        "unserveable_kwh": of_fleet(plan.unserveable_kwh, np.float64),
+    }
+    copy_columns(table="dispatch_setpoint", columns=columns)
 
 
 def load_ceilings(*, run: DispatchRun) -> Ceilings:
     """Read a run's setpoints back."""
-    stored = Setpoint.objects.across_tenants().filter(run=run)
-    columns = stored.values_list("evse__pseudonym", "setpoint_a", "planned_kw", "evse__phases")
-    rows = sorted(_SetpointRow(*row) for row in columns)
-    unit_kw = PHASE_KV * np.array([row.phases for row in rows], dtype=np.float64).reshape(-1, 1)
-    planned_kw = np.array([row.planned_kw for row in rows], dtype=np.float64).reshape(len(rows), run.n_period)
+    fields = {
+        "evse_pk": Field("evse.id", "i8"),
+        "setpoint_a": Field("told.setpoint_a", "i2", run.n_period),
+        "planned_a": Field("told.planned_a", "i2", run.n_period),
+    }
+    texts, values = {"evse_id": "evse.pseudonym"}, {"run": run.pk}
+    told = load_columns(source=TOLD, block="evse.id / 1000", fields=fields, texts=texts, values=values)
+    order = text_order(told["evse_id"])
     return Ceilings(
-        evse_ids=np.array([row.pseudonym for row in rows], dtype=np.str_),
-        setpoint_a=np.array([row.setpoint_a for row in rows], dtype=np.int16).reshape(len(rows), run.n_period),
-        planned_a=np.rint(planned_kw / unit_kw).astype(np.int16),
+        evse_pks=told["evse_pk"][order],
+        evse_ids=told["evse_id"][order],
+        setpoint_a=told["setpoint_a"][order],
+        planned_a=told["planned_a"][order],
     )
 
 
 def store_issued(*, run: DispatchRun, fleet: Fleet, ceilings: FleetCeilings) -> None:
     """Keep what each EVSE was told in the end, in place of an earlier pass; call it in a transaction."""
     IssuedSetpoint.objects.across_tenants().filter(run=run).delete()
-    with copy_into(table="dispatch_issuedsetpoint", columns=ISSUED_COLUMNS) as copy:
-        for evse in range(fleet.n_evse):
-            copy.write_row(
-                (
-                    run.pk,
-                    int(fleet.evse_pks[evse]),
-                    int(fleet.dsrsp_pks[evse]),
-                    ceilings.setpoint_a[evse].tolist(),
-                    ceilings.setpoint_kw[evse].tolist(),
-                )
-            )
+    columns = {
+        "run_id": np.full(fleet.n_evse, run.pk),
+        "evse_id": fleet.evse_pks,
+        "organisation_id": fleet.dsrsp_pks,
+        "ampere_kw": ceilings.ampere_kw,
+        "setpoint_a": ceilings.setpoint_a,
+    }
+    copy_columns(table="dispatch_issuedsetpoint", columns=columns)
 
 
 def newest_run(*, area_pk: int, charging_day: date) -> DispatchRun | None:

@@ -7,6 +7,7 @@ raised ceilings, all drawn at once, stay within every node's cap, and the indepe
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
 from aggregator.core.diversity import NO_NODE, NodeLinks, spare_ceilings_kw
 from aggregator.core.fleet import Fleet
@@ -14,9 +15,9 @@ from aggregator.core.network_area import NetworkArea
 from aggregator.core.timegrid import TimeGrid
 from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
 from dispatch.core.check import add_up, check_nodes
-from dispatch.core.network import share_matrix
 from dispatch.core.problem import TURN_UP, DispatchProblem, FlexRequest
-from dispatch.core.rounding import PHASE_KV, least_a, most_a
+from dispatch.core.rounding import PHASE_KV, ampere_kw, least_a, most_a
+from dispatch.core.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +25,27 @@ class FleetCeilings:
     """What each EVSE of a fleet is told.
 
     Attributes:
-        setpoint_a: (n_evse, n_period) whole amperes a phase.
-        setpoint_kw, planned_kw: (n_evse, n_period) the same in kW, and the plan's part of it.
+        setpoint_a, planned_a: (n_evse, n_period) whole amperes a phase: the ceiling, and the plan's part of it.
+        ampere_kw: (n_evse,) kW of one ampere a phase.
         node_kw: (n_node, n_period) what the nodes carry if every EVSE draws its ceiling.
     """
 
     setpoint_a: Int16Array
-    setpoint_kw: FloatArray
-    planned_kw: FloatArray
+    planned_a: Int16Array
+    ampere_kw: FloatArray
     node_kw: FloatArray
+
+    @property
+    def setpoint_kw(self) -> FloatArray:
+        """(n_evse, n_period) worked out anew each time: four times the amperes' memory."""
+        setpoint_kw: FloatArray = self.setpoint_a * self.ampere_kw[:, np.newaxis]
+        return setpoint_kw
+
+    @property
+    def planned_kw(self) -> FloatArray:
+        """(n_evse, n_period) as ``setpoint_kw``."""
+        planned_kw: FloatArray = self.planned_a * self.ampere_kw[:, np.newaxis]
+        return planned_kw
 
 
 def fleet_problem(area: NetworkArea, fleet: Fleet, grid: TimeGrid, cap_kw: FloatArray) -> DispatchProblem:
@@ -63,15 +76,15 @@ def fleet_problem(area: NetworkArea, fleet: Fleet, grid: TimeGrid, cap_kw: Float
 
 
 def node_links(problem: DispatchProblem) -> NodeLinks:
-    """Which nodes each session loads and by how much, padded to one width."""
-    by_session = share_matrix(problem).tocsc()
-    n_link = np.diff(by_session.indptr)
+    """Which nodes the sessions of each place load and by how much, padded to one width."""
+    tree = Tree.of(problem)
+    by_place = tree.shares.tocsc()
+    n_link = np.diff(by_place.indptr)
     width = int(n_link.max(initial=1))
-    shape = (problem.n_session, width)
     used = np.arange(width) < n_link[:, np.newaxis]
-    node, share = np.full(shape, NO_NODE, dtype=np.int64), np.zeros(shape)
-    node[used], share[used] = by_session.indices, by_session.data
-    return NodeLinks(node, share, problem.n_node)
+    node, share = np.full(used.shape, NO_NODE, dtype=np.int64), np.zeros(used.shape)
+    node[used], share[used] = by_place.indices, by_place.data
+    return NodeLinks(node, share, problem.n_node, tree.session_place)
 
 
 def open_periods(
@@ -90,11 +103,17 @@ def open_periods(
     is_cheap = (price_gbp_per_kwh <= np.quantile(price_gbp_per_kwh, share)) & (
         is_flat | (price_gbp_per_kwh < price_gbp_per_kwh.max())
     )
-    still_planned = np.cumsum(planned_a[:, ::-1] > 0, axis=1)[:, ::-1] > 0
-    is_open: BoolArray = is_cheap | ~still_planned
+    is_open: BoolArray = is_cheap | (np.arange(planned_a.shape[1]) >= _end_of_plan(planned_a)[:, np.newaxis])
     for request in sorted(requests, key=lambda request: -request.direction):  # where both are asked, down wins
         is_open[:, request.start : request.end] = request.direction == TURN_UP
     return is_open
+
+
+def _end_of_plan(planned_a: Int16Array) -> IntArray:
+    """(n_evse,) the period after the last one planned, 0 without any."""
+    is_planned = planned_a[:, ::-1] > 0
+    end: IntArray = np.where(is_planned.any(axis=1), planned_a.shape[1] - is_planned.argmax(axis=1), 0)
+    return end
 
 
 def valley_kw(background_kw: FloatArray, *, level: float) -> FloatArray:
@@ -134,22 +153,34 @@ def offer_spare(
     Raises:
         CheckFailed: the ceilings break a cap after all; a bug, and never answered with those ceilings.
     """
-    unit_kw = PHASE_KV * problem.session_phases[:, np.newaxis]
-    least, most = least_a(problem)[:, np.newaxis], most_a(problem)[:, np.newaxis]
-    raised_kw = spare_ceilings_kw(
-        setpoint_kw=planned_a * unit_kw,
+    unit_kw, least, most = ampere_kw(problem), least_a(problem), most_a(problem)
+    table_kw = spare_ceilings_kw(
+        setpoint_kw=planned_a * unit_kw[:, np.newaxis],
         rated_kw=problem.session_max_kw,
-        min_kw=least[:, 0] * unit_kw[:, 0],
+        min_kw=least * unit_kw,
         links=node_links(problem),
         limit_kw=problem.node_limit_kw if bound_kw is None else np.minimum(problem.node_limit_kw, bound_kw),
         order=order,
-        is_open=is_open & (most > 0),  # one whose rating is under its minimum would only take from others
+        is_open=is_open & (most > 0)[:, np.newaxis],  # one rated under its minimum would only take from others
     )
-    whole_a = np.minimum(np.floor(raised_kw / unit_kw + 1e-9), most)
-    setpoint_a = np.maximum(planned_a, np.where(whole_a >= least, whole_a, 0)).astype(np.int16)
-    setpoint_kw = setpoint_a * unit_kw
-    check_nodes(problem, setpoint_kw)
-    return FleetCeilings(setpoint_a, setpoint_kw, planned_a * unit_kw, add_up(problem, setpoint_kw))
+    setpoint_a = _whole_amperes(table_kw, planned_a, unit_kw, least, most)
+    np.multiply(setpoint_a, unit_kw[:, np.newaxis], out=table_kw)
+    check_nodes(problem, table_kw)
+    return FleetCeilings(setpoint_a, planned_a, unit_kw, add_up(problem, table_kw))
+
+
+@njit(cache=True, nogil=True)
+def _whole_amperes(
+    raised_kw: FloatArray, planned_a: Int16Array, unit_kw: FloatArray, least_a: IntArray, most_a: IntArray
+) -> Int16Array:
+    """(n_evse, n_period) raised ceilings cut to whole amperes, 0 or at least the minimum, nowhere below the plan."""
+    setpoint_a = planned_a.copy()
+    for evse in range(raised_kw.shape[0]):
+        for period in range(raised_kw.shape[1]):
+            whole_a = min(np.floor(raised_kw[evse, period] / unit_kw[evse] + 1e-9), most_a[evse])
+            if whole_a >= least_a[evse] and whole_a > planned_a[evse, period]:
+                setpoint_a[evse, period] = whole_a
+    return setpoint_a
 
 
 def release(

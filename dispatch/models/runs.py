@@ -105,17 +105,23 @@ class RunRequest(models.Model):
 
 
 class Setpoint(models.Model):
-    """One row an EVSE and run: its ceiling in every period."""
+    """One row an EVSE and run: its ceiling in every period, in amperes; kW are worked out from them."""
 
-    run = models.ForeignKey(DispatchRun, on_delete=models.CASCADE, related_name="setpoints")
-    evse = models.ForeignKey(EVSE, on_delete=models.PROTECT, related_name="setpoints")
-    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
+    # Keys without an index of their own lead one of those below: a run writes a million rows at once.
+    # They are checked for all rows of a statement at once: dispatch/row_references.py.
+    run = models.ForeignKey(
+        DispatchRun, on_delete=models.CASCADE, related_name="setpoints", db_index=False, db_constraint=False
+    )
+    evse = models.ForeignKey(EVSE, on_delete=models.PROTECT, related_name="setpoints", db_constraint=False)
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
     start_period = models.PositiveSmallIntegerField()
     end_period = models.PositiveSmallIntegerField()
     energy_kwh = models.FloatField(help_text="asked of the plan, what the session could take on its own")
-    planned_kw = ArrayField(models.FloatField(), help_text="the plan's rounded power; never above the setpoint")
+    ampere_kw = models.FloatField(help_text="kW of one ampere a phase, as the EVSE was connected")
+    planned_a = ArrayField(models.SmallIntegerField(), help_text="the rounded plan; never above the setpoint")
     setpoint_a = ArrayField(models.SmallIntegerField(), help_text="whole amperes a phase, 0 or at least the minimum")
-    setpoint_kw = ArrayField(models.FloatField(), help_text="the same ceiling in kW")
     unserved_kwh = models.FloatField()
     unserveable_kwh = models.FloatField()
 
@@ -131,15 +137,27 @@ class Setpoint(models.Model):
     def __str__(self) -> str:
         return f"EVSE {self.evse_id} in run {self.run_id}"
 
+    @property
+    def planned_kw(self) -> list[float]:
+        """The plan's rounded power, by period."""
+        return [amperes * self.ampere_kw for amperes in self.planned_a]
+
+    @property
+    def setpoint_kw(self) -> list[float]:
+        """The ceiling, by period."""
+        return [amperes * self.ampere_kw for amperes in self.setpoint_a]
+
 
 class IssuedSetpoint(models.Model):
     """What an EVSE was told in the end, half-hour by half-hour, once it was known who was plugged in."""
 
-    run = models.ForeignKey(DispatchRun, on_delete=models.CASCADE, related_name="issued")
-    evse = models.ForeignKey(EVSE, on_delete=models.PROTECT, related_name="issued")
-    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
+    run = models.ForeignKey(
+        DispatchRun, on_delete=models.CASCADE, related_name="issued", db_index=False, db_constraint=False
+    )
+    evse = models.ForeignKey(EVSE, on_delete=models.PROTECT, related_name="issued", db_constraint=False)
+    organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+", db_constraint=False)
+    ampere_kw = models.FloatField(help_text="kW of one ampere a phase, as the EVSE was connected")
     setpoint_a = ArrayField(models.SmallIntegerField(), help_text="0 in periods that began without a car")
-    setpoint_kw = ArrayField(models.FloatField())
 
     objects = TenantManager()
 
@@ -148,3 +166,8 @@ class IssuedSetpoint(models.Model):
 
     def __str__(self) -> str:
         return f"issued to EVSE {self.evse_id} in run {self.run_id}"
+
+    @property
+    def setpoint_kw(self) -> list[float]:
+        """What it was told, by period."""
+        return [amperes * self.ampere_kw for amperes in self.setpoint_a]

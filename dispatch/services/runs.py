@@ -1,7 +1,7 @@
 """Dispatch an area for a charging day: load what was known, solve, check, store. What is stored is in force."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import TypeAlias
@@ -16,6 +16,7 @@ from aggregator.arrays.fleet import load_fleet
 from aggregator.arrays.forecasts import load_forecast_sessions
 from aggregator.arrays.network import find_node, load_area
 from aggregator.arrays.prices import find_tariff, load_carbon_gco2_per_kwh, load_prices_gbp_per_kwh
+from aggregator.core.align import NOWHERE, index_of
 from aggregator.core.background import forecast_background
 from aggregator.core.behaviour import Behaviour
 from aggregator.core.digest import digest
@@ -30,11 +31,11 @@ from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
 from aggregator.models import AvailabilityForecast, Organisation
 from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
-from dispatch.arrays.targets import load_signals
 from dispatch.arrays.shortfall import load_past_shortfall
+from dispatch.arrays.targets import load_signals
 from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
-from dispatch.core.portable import problem_to_arrays
 from dispatch.core.fairness import PastShortfall
+from dispatch.core.portable import problem_to_arrays
 from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, DispatchProblem, FlexRequest
 from dispatch.core.solve import solve
 from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods, valley_kw
@@ -46,6 +47,7 @@ logger = logging.getLogger(__name__)
 Solver: TypeAlias = Callable[..., DispatchPlan]
 
 METHOD = "day-ahead-5"  # part of every run's fingerprint: a changed method is a new run of the same facts
+SHORT_KWH = 1e-3  # less is nobody's loss
 
 
 class NoForecast(FlexError):
@@ -68,8 +70,8 @@ class RunFacts:
     price_gbp_per_kwh: FloatArray
     carbon_gco2_per_kwh: FloatArray
     signals: tuple[TargetSignal, ...]
-    findings: tuple[FindingNote, ...]
     past: PastShortfall
+    findings: tuple[FindingNote, ...]
 
 
 def run_dispatch(
@@ -190,7 +192,6 @@ def load_facts(
         price_gbp_per_kwh=price.values,
         carbon_gco2_per_kwh=carbon.values,
         signals=load_signals(area=area, grid=grid, as_of=as_of),
-        findings=(*background_notes, *price.findings, *carbon.findings),
         past=load_past_shortfall(
             area_pk=forecast.area_id,
             fleet=fleet,
@@ -198,6 +199,7 @@ def load_facts(
             n_day=parameters.fairness_days,
             as_of=as_of,
         ),
+        findings=(*background_notes, *price.findings, *carbon.findings),
     )
 
 
@@ -238,18 +240,17 @@ def _reserve(
     least_probability: float,
 ) -> FloatArray:
     """(n_node, n_period) held back for overrides; when in the day one would come is not guessed."""
-    chance = dict(zip(sessions.evse_ids.tolist(), sessions.probability.tolist(), strict=True))
-    probability = np.array([chance.get(evse, least_probability) for evse in fleet.evse_ids.tolist()], dtype=np.float64)
-    override = np.broadcast_to(
-        (probability * Behaviour().mean_override_rate)[:, np.newaxis], (fleet.n_evse, grid.n_period)
-    )
+    at = index_of(sessions.evse_pks, fleet.evse_pks)
+    planned = sessions.probability[at] if len(sessions.probability) else np.zeros(fleet.n_evse)
+    probability = np.where(at == NOWHERE, least_probability, planned)
     everyone = fleet_problem(area, fleet, grid, np.full((area.n_node, grid.n_period), np.inf))
-    return override_reserve_kw(
+    reserve_kw = override_reserve_kw(
         rated_kw=fleet.rated_kw,
-        override_probability=override,
+        override_probability=probability[:, np.newaxis] * Behaviour().mean_override_rate,
         links=node_links(everyone),
         alpha=parameters.override_alpha,
     )
+    return np.repeat(reserve_kw, grid.n_period, axis=1)
 
 
 def assemble(facts: RunFacts, parameters: RunParameters) -> Assembled:
@@ -372,29 +373,27 @@ def _header(
 
 def _store_findings(run: DispatchRun, facts: RunFacts, assembled: Assembled, plan: DispatchPlan) -> None:
     """Keep what was odd: the network's for the network's operator, each session's for its DSRSP."""
-    source, unserved = f"run:{run.pk}", _unserved(assembled, plan)
+    source = f"run:{run.pk}"
     store_findings(notes=(*facts.findings, *assembled.findings), source=source, noticed_at=run.as_of)
-    dsrsp_of = dict(zip(facts.fleet.evse_ids.tolist(), facts.fleet.dsrsp_pks.tolist(), strict=True))
-    for dsrsp in Organisation.objects.filter(pk__in=set(dsrsp_of.values())):
-        own = [note for note in unserved if dsrsp_of[note.subject] == dsrsp.pk]
+    session = np.flatnonzero(plan.rounded_unserved_kwh + plan.unserveable_kwh > SHORT_KWH)
+    owner = facts.fleet.dsrsp_pks[assembled.evse[session]]
+    for dsrsp in Organisation.objects.filter(pk__in=np.unique(owner).tolist()):
+        own = _unserved(assembled, plan, session[owner == dsrsp.pk])
         store_findings(notes=own, source=source, noticed_at=run.as_of, organisation=dsrsp)
 
 
-def _unserved(assembled: Assembled, plan: DispatchPlan) -> list[FindingNote]:
-    """One finding for each session the plan leaves without part of its energy, however it was lost."""
-    problem, short_kwh = assembled.problem, plan.rounded_unserved_kwh + plan.unserveable_kwh
-    return [
-        FindingNote(
+def _unserved(assembled: Assembled, plan: DispatchPlan, sessions: IntArray) -> Iterator[FindingNote]:
+    """One finding for each of these sessions, which the plan leaves without part of its energy, however it was lost."""
+    columns = (assembled.problem.session_ids, assembled.problem.session_energy_kwh)
+    left_out = (plan.rounded_unserved_kwh, plan.unserveable_kwh)
+    rows = zip(*(column[sessions].tolist() for column in (*columns, *left_out)), strict=True)
+    for session_id, energy_kwh, unserved_kwh, unserveable_kwh in rows:
+        yield FindingNote(
             "dispatch.unserved",
-            str(problem.session_ids[at]),
-            f"{short_kwh[at]:.2f} of {problem.session_energy_kwh[at]:.2f} kWh can't be served in its window",
-            details={
-                "unserved_kwh": float(plan.rounded_unserved_kwh[at]),
-                "unserveable_kwh": float(plan.unserveable_kwh[at]),
-            },
+            session_id,
+            f"{unserved_kwh + unserveable_kwh:.2f} of {energy_kwh:.2f} kWh can't be served in its window",
+            details={"unserved_kwh": unserved_kwh, "unserveable_kwh": unserveable_kwh},
         )
-        for at in np.flatnonzero(short_kwh > 1e-3)
-    ]
 
 
 def _fingerprint(assembled: Assembled, facts: RunFacts, parameters: RunParameters) -> str:

@@ -187,6 +187,6 @@ def load_planned_kw(*, event: FlexEvent, run: DispatchRun, portfolios: Portfolio
     unit_of = dict(zip(portfolios.evse_pks.tolist(), portfolios.unit.tolist(), strict=True))
     planned_kw = np.where(is_planned, np.zeros((portfolios.n_unit, grid.n_period)), np.nan)
     setpoints = Setpoint.objects.across_tenants().filter(run=run, evse__in=unit_of)
-    for evse_pk, setpoint_kw in setpoints.values_list("evse_id", "setpoint_kw"):
-        planned_kw[unit_of[evse_pk], is_planned] += np.array(setpoint_kw)[at_run[is_planned]]
+    for evse_pk, ampere_kw, setpoint_a in setpoints.values_list("evse_id", "ampere_kw", "setpoint_a"):
+        planned_kw[unit_of[evse_pk], is_planned] += np.array(setpoint_a)[at_run[is_planned]] * ampere_kw
     return planned_kw

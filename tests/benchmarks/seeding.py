@@ -82,8 +82,8 @@ def _sow_nodes(n_evse: int, root: NetworkNode, *, has_phases: bool) -> None:
             """
             INSERT INTO aggregator_networknode
                 (code, name, kind, parent_id, phase, organisation_id, n_customers, admd_kw)
-            SELECT code || '-' || phase, '', 'phase', id, phase, organisation_id, 0, 1.5
-            FROM aggregator_networknode CROSS JOIN unnest(ARRAY['A', 'B', 'C']) AS phases (phase)
+            SELECT code || '-' || letter, '', 'phase', id, letter, organisation_id, 0, 1.5
+            FROM aggregator_networknode CROSS JOIN unnest(ARRAY['A', 'B', 'C']) AS each (letter)
             WHERE kind = 'feeder'
             """
         )

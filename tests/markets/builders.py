@@ -201,9 +201,9 @@ def make_own_plan(
             start_period=0,
             end_period=4,
             energy_kwh=power_kw,
-            planned_kw=[power_kw] * 2 + [0.0] * (grid.n_period - 2),
-            setpoint_a=[10] * 3 + [0] * (grid.n_period - 3),
-            setpoint_kw=[power_kw * 1.5] * 3 + [0.0] * (grid.n_period - 3),
+            ampere_kw=power_kw / 20,
+            planned_a=[20] * 2 + [0] * (grid.n_period - 2),
+            setpoint_a=[30] * 3 + [0] * (grid.n_period - 3),
             unserved_kwh=0.25,
             unserveable_kwh=0.0,
         ).save()

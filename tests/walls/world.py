@@ -412,9 +412,9 @@ def _own_plan(world: World, dsrsp: str, run: DispatchRun, forecast: Availability
             start_period=10,
             end_period=20,
             energy_kwh=6.0,
-            planned_kw=[3.0] * grid.n_period,
-            setpoint_a=[16] * grid.n_period,
-            setpoint_kw=[3.7] * grid.n_period,
+            ampere_kw=0.1,
+            planned_a=[30] * grid.n_period,
+            setpoint_a=[37] * grid.n_period,
             unserved_kwh=0.0,
             unserveable_kwh=0.0,
         ).save()
@@ -422,8 +422,8 @@ def _own_plan(world: World, dsrsp: str, run: DispatchRun, forecast: Availability
             run=run,
             evse=evse,
             organisation=organisation,
-            setpoint_a=[16] * grid.n_period,
-            setpoint_kw=[3.7] * grid.n_period,
+            ampere_kw=0.1,
+            setpoint_a=[37] * grid.n_period,
         ).save()
         EvseForecast(
             forecast=forecast,

@@ -94,14 +94,15 @@ class TestCeilings:
     def test_follow_the_fleet_whatever_its_order(self, street):
         fleet = self.fleet(street)
         told_a = np.arange(6, dtype=np.int16)[:, np.newaxis] * np.ones(48, dtype=np.int16)
-        turned = Ceilings(fleet.evse_ids[::-1], told_a, told_a * 2).of(fleet)
+        turned = Ceilings(fleet.evse_pks[::-1], fleet.evse_ids[::-1], told_a, told_a * 2).of(fleet)
         assert turned.setpoint_a[:, 0].tolist() == [5, 4, 3, 2, 1, 0]
         assert turned.planned_a[:, 0].tolist() == [10, 8, 6, 4, 2, 0]
         assert turned.evse_ids.tolist() == fleet.evse_ids.tolist()
 
     def test_are_zero_for_an_evse_the_run_does_not_know(self, street):
         told_a = np.full((2, 48), 7, dtype=np.int16)
-        one = Ceilings(np.array(["evse_home-3", "evse_gone"]), told_a, told_a).of(self.fleet(street))
+        keys = np.array([street.evses[3].pk, 0])
+        one = Ceilings(keys, np.array(["evse_home-3", "evse_gone"]), told_a, told_a).of(self.fleet(street))
         assert one.setpoint_a[:, 0].tolist() == one.planned_a[:, 0].tolist() == [0, 0, 0, 7, 0, 0]
 
 

@@ -98,8 +98,9 @@ class TestNodeLinks:
         problem = make_problem(Ev(1.0, node=2, phases=3), Ev(1.0, node=6), Ev(1.0, node=4), **TREE)
         links = node_links(problem)
         dense = np.zeros((7, 3))
-        for evse, link in zip(*np.nonzero(links.loads), strict=True):
-            dense[links.node[evse, link], evse] += links.share[evse, link]
+        for evse, place in enumerate(links.place):
+            for link in np.flatnonzero(links.loads[place]):
+                dense[links.node[place, link], evse] += links.share[place, link]
         third = 1 / 3
         np.testing.assert_allclose(dense[:, 0], [1, 1, 1, third, third, third, 0])
         np.testing.assert_allclose(dense[:, 1], [1, 1, 0, 0, 0, 0, 1])

@@ -84,13 +84,13 @@ class TestEvse:
 
     def test_adds_what_it_was_told_in_the_end(self, flexco, cycle, evse):
         run = cycle.row.run
-        told = [2.5] + [0.0] * (run.n_period - 1)
+        told = [10] + [0] * (run.n_period - 1)
         IssuedSetpoint(
             run=run,
             evse=evse,
             organisation=cycle.dsrsps["flexco"],
-            setpoint_a=[10] * run.n_period,
-            setpoint_kw=told,
+            ampere_kw=0.25,
+            setpoint_a=told,
         ).save()
 
         page = Page(text_of(flexco.get(ADDRESS)))

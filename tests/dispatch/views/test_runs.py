@@ -220,10 +220,8 @@ class TestRunForADsrsp:
 
     def test_shows_what_was_told_in_the_end(self, flexco, cycle, run):
         evse = EVSE.objects.for_tenant(cycle.dsrsps["flexco"]).get(pseudonym="evse_flexco-0")
-        told = [1.5] + [0.0] * (run.n_period - 1)
-        IssuedSetpoint(
-            run=run, evse=evse, organisation=cycle.dsrsps["flexco"], setpoint_a=[6] * run.n_period, setpoint_kw=told
-        ).save()
+        told = [6] + [0] * (run.n_period - 1)
+        IssuedSetpoint(run=run, evse=evse, organisation=cycle.dsrsps["flexco"], ampere_kw=0.25, setpoint_a=told).save()
 
         row = next(row for row in Page(page_of(flexco, run)).rows if row and row[0] == "evse_flexco-0")
 
