@@ -217,7 +217,7 @@ class TestRunSetpoints:
         rows = self.setpoints(world, "alpha").json()["results"]
 
         assert {row["evse"] for row in rows} == {evse.pseudonym for evse in world.evses["alpha"]}
-        assert rows[0]["setpoint_a"] == [16] * 48
+        assert rows[0]["setpoint_a"] == [37] * 48
         assert rows[0]["issued_kw"] == rows[0]["setpoint_kw"] == [3.7] * 48
         assert rows[0]["plan"]["planned_kw"] == [3.0] * 48
         window = (rows[0]["plan"]["starts_at"], rows[0]["plan"]["ends_at"], rows[0]["plan"]["energy_kwh"])
