@@ -166,7 +166,7 @@ def _own_kw(
     own_kw = np.where(missing, admd_kw, demand.history.power_kw)
     partly = tuple(note for note in demand.findings if float(str(note.details["present_share"])) > 0)
     missing_share = np.ones(area.n_node)
-    missing_share[told] = missing.mean(axis=(1, 2)) if n_day else 0.0
+    missing_share[told] = missing.mean(axis=(1, 2))
     return own_kw, clock, (*partly, *_admd_findings(area, n_customer, missing_share, _monitored(measured, area)))
 
 
