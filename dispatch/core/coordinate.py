@@ -1,10 +1,10 @@
 """Rounds of prices: a coordinator asks parts at charges, mixes their answers, and asks again until the gap is proven.
 
-Round 0 asks each part for a plan under its share of every cap above the cut, so that all of them together are a plan
-of the whole from the first round on; what the shares are worth to the parts makes the first prices. From then on parts
-are charged for what they load above the cut and not limited. The sum of their bounds at one set of prices, with what
-the rows above are worth at these, is the Lagrangian value of the whole problem: the certificate of ``bound``, part by
-part.
+Round 0 asks each part for a plan under its share of every cap and turn-down above the cut, so that all of them together
+are a plan of the whole from the first round on; what the shares are worth to the parts makes the first prices. From
+then on parts are charged for what they load above the cut and not limited. The sum of their bounds at one set of
+prices, with what the rows above are worth at these, is the Lagrangian value of the whole problem: the certificate of
+``bound``, part by part.
 
 Source: docs/methods/dispatch.md
 """
@@ -20,16 +20,18 @@ from aggregator.core.types import FloatArray, IntArray
 from dispatch.core.bound import Prices, legal_prices, lower_bound_gbp, node_charge
 from dispatch.core.master import Column, Master
 from dispatch.core.parts import PartAnswer, PartAsk, PartRunner
-from dispatch.core.problem import DispatchProblem
+from dispatch.core.problem import TURN_DOWN, DispatchProblem
 from dispatch.core.reference import SolverFailed
 from dispatch.core.split import Split
 
 logger = logging.getLogger(__name__)
 
 MOST_ROUNDS = 200
-# Of the gap asked: where rounds end, so that repair and storage find room; what a part is asked for; what all parts'
-# own gaps may take before they are asked for less.
+# Of the gap asked: where rounds end, so that repair and storage find room; what a part is asked for in the end; what
+# all parts' own gaps may take before they are asked for less.
 _ENOUGH, _PART_GAP, _LOOSE = 0.8, 0.25, 0.3
+# Of the gap found: what a part is asked for while the prices are far off, where exact answers are wasted.
+_ROUGH = 0.05
 _LEAST_PART_GAP = 1e-8
 # How far from the best prices known the next are looked for, GBP per kWh, to begin with.
 _FIRST_REACH = 0.03
@@ -73,6 +75,8 @@ class _Rounds:
     left_s: Callable[[], float]
     gap: float
     part_gap: float
+    finest_gap: float
+    loose_gbp: float = 0.0
     n_round: int = 0
     columns: list[Column] = field(default_factory=list)
     methods: set[str] = field(default_factory=set)
@@ -124,15 +128,12 @@ class _Rounds:
         self.columns.append(Column(answer.part, answer.round, answer.profile_kw, answer.cost_gbp))
         self.methods.add(answer.method)
 
-    def sharpen(self, charge: FloatArray, answers: list[PartAnswer], above_gbp: float) -> None:
-        """Ask parts for a smaller gap of their own where theirs together take too much of the whole's."""
-        total_gbp = above_gbp + sum(answer.lower_bound_gbp for answer in answers)
-        loose_gbp = sum(
-            answer.cost_gbp + float(charge[answer.part] @ answer.profile_kw) - answer.lower_bound_gbp
-            for answer in answers
-        )
-        if loose_gbp > _LOOSE * self.gap * max(1.0, abs(total_gbp)):
-            self.part_gap = max(_LEAST_PART_GAP, self.part_gap / 4)
+    def sharpen(self, missing_gbp: float, total_gbp: float) -> None:
+        """Set the gap parts are asked for: rough while ``missing_gbp`` is much, finer where they make much of it."""
+        scale_gbp = max(1.0, abs(total_gbp))
+        if self.loose_gbp > _LOOSE * self.gap * scale_gbp and self.part_gap <= self.finest_gap:
+            self.finest_gap = max(_LEAST_PART_GAP, self.finest_gap / 4)
+        self.part_gap = max(self.finest_gap, _ROUGH * missing_gbp / scale_gbp)
 
 
 @dataclass(slots=True)
@@ -176,11 +177,12 @@ def coordinate(
     Raises:
         PartsUnanswered: not even round 0 was answered by every part.
     """
-    rounds = _Rounds(split, runner, method, left_s, gap=gap, part_gap=_PART_GAP * gap)
+    rounds = _Rounds(split, runner, method, left_s, gap, part_gap=_PART_GAP * gap, finest_gap=_PART_GAP * gap)
     master = Master.of(split)
-    share_kw, tightest = shares_of_caps(split)
+    held_kw, asked_by = _held(split)
+    share_kw, tightest = shares(split, held_kw)
     first = rounds.ask(np.zeros_like(share_kw), share_kw, time_share=_TIME_OF_ROUND_0)
-    price = master.row_prices(_first_prices(split, first, tightest))
+    price = master.row_prices(*_by_row(split, _first_prices(split, first, tightest), asked_by))
     search = _Search(price)
     try:
         while rounds.n_round <= MOST_ROUNDS and left_s() > 0:
@@ -189,6 +191,7 @@ def coordinate(
             missing_gbp = master.mix(rounds.columns).cost_gbp - search.bound_gbp
             if missing_gbp <= _ENOUGH * gap * max(1.0, abs(search.bound_gbp)):
                 break
+            rounds.sharpen(missing_gbp, search.bound_gbp)
             before, price = price, search.next(master, rounds.columns)
             if len(rounds.columns) == n_known and np.array_equal(before, price):
                 break  # the same question again: what is left of the gap is the parts' own
@@ -205,22 +208,48 @@ def coordinate(
     )
 
 
-def shares_of_caps(split: Split) -> tuple[FloatArray, IntArray]:
-    """(n_part, n_period) each part's share of the caps above it, by the ratings connected; the node of the tightest.
+def _held(split: Split) -> tuple[FloatArray, IntArray]:
+    """(n_upper, n_period) what nodes are first held to, caps or targets of turn-downs; the request, -1 for a cap."""
+    held_kw, asked_by = split.network.cap_kw.copy(), np.full(split.network.cap_kw.shape, -1)
+    for index, request in enumerate(split.upper.requests):
+        if request.direction == TURN_DOWN and request.shortfall_gbp_per_kwh > 0:
+            cell = request.node, slice(request.start, request.end)
+            asked_by[cell] = np.where(request.target_kw < held_kw[cell], index, asked_by[cell])
+            held_kw[cell] = np.minimum(held_kw[cell], request.target_kw)
+    return held_kw, asked_by
 
-    All shares drawn at once keep every cap. +inf and -1 where no cap above a part can bind.
+
+def shares(split: Split, held_kw: FloatArray) -> tuple[FloatArray, IntArray]:
+    """(n_part, n_period) each part's share of what the nodes above it are held to, by the ratings connected.
+
+    All shares drawn at once hold every node to its (n_upper, n_period) ``held_kw``.
+
+    Returns:
+        The shares, +inf where nothing above a part can bind; the node of the tightest, -1 there.
     """
     n_period = split.upper.n_period
     rated_kw = np.array([_connected_kw(part.problem) for part in split.parts]).reshape(-1, n_period)
     share_kw, tightest = np.full_like(rated_kw, np.inf), np.full(rated_kw.shape, -1)
-    network = split.network
     for v in range(split.upper.n_node):
-        binds = network.cap_kw[v] < network.rated_kw[v]
-        part = np.divide(network.cap_kw[v], network.rated_kw[v], out=np.zeros(n_period), where=binds)
+        all_kw = split.network.rated_kw[v]
+        binds = held_kw[v] < all_kw
+        part = np.divide(held_kw[v], all_kw, out=np.zeros(n_period), where=binds)
         mine_kw = np.where(binds, part * rated_kw, np.inf)
         tighter = np.array([one.loads[v] for one in split.parts])[:, np.newaxis] & (mine_kw < share_kw)
         share_kw, tightest = np.where(tighter, mine_kw, share_kw), np.where(tighter, v, tightest)
     return share_kw, tightest
+
+
+def _by_row(split: Split, price: FloatArray, asked_by: IntArray) -> tuple[FloatArray, FloatArray]:
+    """(n_upper, n_period) prices, given to the caps or, (n_request, n_period), to the turn-downs that held the nodes.
+
+    A target is missed rather than met at more than its shortfall costs.
+    """
+    request_price = np.zeros((split.upper.n_request, split.upper.n_period))
+    for index, request in enumerate(split.upper.requests):
+        here = asked_by[request.node] == index
+        request_price[index, here] = np.minimum(price[request.node, here], request.shortfall_gbp_per_kwh)
+    return np.where(asked_by < 0, price, 0.0), request_price
 
 
 def _connected_kw(problem: DispatchProblem) -> FloatArray:
@@ -250,7 +279,9 @@ def _at_prices(rounds: _Rounds, prices: Prices) -> tuple[float, list[PartAnswer]
     charge = split.network.tree.place_charge(node_charge(split.upper, prices))
     answers = rounds.ask(charge, np.full_like(charge, np.inf))
     above_gbp = lower_bound_gbp(split.upper, split.network, prices)
-    rounds.sharpen(charge, answers, above_gbp)
+    rounds.loose_gbp = sum(
+        answer.cost_gbp + float(charge[answer.part] @ answer.profile_kw) - answer.lower_bound_gbp for answer in answers
+    )
     return above_gbp + sum(answer.lower_bound_gbp for answer in answers), answers
 
 

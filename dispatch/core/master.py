@@ -106,11 +106,11 @@ class Master:
         optimum = minimise(boxed)
         return optimum.row_price[n_part:], self.split.upper.step_h * float(boxed.cost @ optimum.value)
 
-    def row_prices(self, cap_gbp_per_kwh: FloatArray) -> FloatArray:
-        """(n_row,) prices that charge the caps by (n_upper, n_period) and nothing else."""
-        prices = np.zeros(len(self.rows.node))
-        caps = slice(self.n_cap)
+    def row_prices(self, cap_gbp_per_kwh: FloatArray, turn_down_gbp_per_kwh: FloatArray) -> FloatArray:
+        """(n_row,) prices of (n_upper, n_period) on the caps, (n_request, n_period) on turn-downs, and nothing else."""
+        prices, caps = np.zeros(len(self.rows.node)), slice(self.n_cap)
         prices[caps] = -cap_gbp_per_kwh[self.rows.node[caps], self.rows.period[caps]]
+        prices[self.n_cap : self.n_cap + self.n_request] = -turn_down_gbp_per_kwh[request_cells(self.split.upper)]
         return prices
 
     def prices(self, row_price: FloatArray) -> Prices:
