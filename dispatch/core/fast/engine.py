@@ -29,7 +29,9 @@ _LONGEST_BLOCK, _SHORTEST_BLOCK = 32, 6
 # Nothing gained in this many steps, and in twice as many as were needed so far: it will not get better.
 _PATIENCE = 1_500
 # Believed within this many times the gap asked, a plan is made safe to see; time is kept for this many looks.
-_HOPEFUL, _LAST_LOOKS = 1.4, 1.5
+_HOPEFUL, _LAST_LOOKS = 2.0, 1.5
+# Up to so many cells making a plan safe costs little, so it is always seen.
+_CHEAP_CELLS = 1_000_000
 # Refilling a plan closes most of what is believed: the gap seen after it is about this part.
 _CLOSED_BY_REFILL = 1 / 6
 # The first look; how many times the steps of the last look make the next one due; how the residual goes with the gap.
@@ -151,7 +153,7 @@ class _Search:
         if bound_gbp > self._bound_gbp:
             self._bound_gbp, self._prices = bound_gbp, prices
         seen = _CLOSED_BY_REFILL * self._believed_gap(machine)
-        if seen <= _HOPEFUL * self._gap or is_last:
+        if seen <= _HOPEFUL * self._gap or is_last or machine.layout.n_cell <= _CHEAP_CELLS:
             seen = self._make_safe()
             self._look_s = perf_counter() - began
         if seen < 0.95 * self._least_seen:

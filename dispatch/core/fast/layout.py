@@ -155,7 +155,7 @@ def _chunks(cut: _Cut, shares: sparse.csc_matrix, place_node: IntArray, first: I
         node_last=np.concatenate([cut.root[1:], [cut.n_low][: len(cut.root)], none]).astype(np.int64),
         run_first=run_first,
         session_first=session_first,
-        session_last=np.append(session_first[1:], first[-1]),
+        session_last=np.append(session_first, first[-1])[1:],
         degree=degree[place],
         run_ptr=run_ptr,
         run_node=run_node,

@@ -70,19 +70,25 @@ class Ranks:
 
     def stretch(self, problem: DispatchProblem, prices: Prices) -> Prices:
         """Prices for the true penalties, of those found for the near ones."""
-        return prices if self.is_plain else self._mapped(problem, prices, self.near, self.true)
+        if self.is_plain:
+            return prices
+        near, true = self._knots()
+        return self._mapped(problem, prices, _Map(near, true, self.near, self.true))
 
     def shrink(self, problem: DispatchProblem, prices: Prices) -> Prices:
         """The other way, for a start from an earlier plan's prices."""
-        return prices if self.is_plain else self._mapped(problem, prices, self.true, self.near)
+        if self.is_plain:
+            return prices
+        near, true = self._knots()
+        return self._mapped(problem, prices, _Map(true, near, self.true, self.near))
 
-    def _mapped(self, problem: DispatchProblem, prices: Prices, source: FloatArray, target: FloatArray) -> Prices:
+    def _mapped(self, problem: DispatchProblem, prices: Prices, rule: "_Map") -> Prices:
         """Map what a kW pays in all down to each node, and take each node's part as the difference it makes.
 
         A rising map keeps every part at least nothing. Where a session goes unserved, what it pays is its penalty
         less the price of energy: the map moves that band as a whole and stretches only what lies between bands.
         """
-        knots, values = self._knots(source, target, problem.step_h)
+        step_h = problem.step_h
         down = np.zeros_like(prices.cap)
         cap, request = np.zeros_like(prices.cap), prices.request.copy()
         of_node = _requests_by_node(problem)
@@ -90,34 +96,33 @@ class Ranks:
             parent = problem.node_parent[level]
             above = np.where(parent[:, np.newaxis] >= 0, down[np.maximum(parent, 0)], 0.0)
             with_cap = above + prices.cap[level]
-            cap[level] = _map(with_cap, knots, values) - _map(above, knots, values)
+            cap[level] = rule.charge(with_cap, step_h) - rule.charge(above, step_h)
             down[level] = with_cap
             for node in set(level.tolist()) & of_node.keys():
                 for index in of_node[node]:
                     if problem.requests[index].direction != TURN_DOWN:
-                        step_h = problem.step_h
-                        request[index] = np.interp(prices.request[index], step_h * source, step_h * target)
+                        request[index] = rule.penalty(prices.request[index], step_h)
                         continue
                     after = down[node] + prices.request[index]
-                    request[index] = _map(after, knots, values) - _map(down[node], knots, values)
+                    request[index] = rule.charge(after, step_h) - rule.charge(down[node], step_h)
                     down[node] = after
         return Prices(cap, request, prices.ramp_up, prices.ramp_down)
 
-    def _knots(self, source: FloatArray, target: FloatArray, step_h: float) -> tuple[FloatArray, FloatArray]:
-        """A rising, piecewise straight map of charges per kW.
+    def _knots(self) -> tuple[FloatArray, FloatArray]:
+        """Where charges for near penalties lie, and where those for true ones: straight lines run between.
 
         The band below each penalty, as wide as energy prices differ, is moved as a whole; what lies under a band is
         left as the band before it, but for one spread in which the map catches up.
         """
         lowest = self.highest_gbp_per_kwh - self.spread_gbp_per_kwh
-        low, high, shift = source - self.highest_gbp_per_kwh, source - min(lowest, 0.0), target - source
-        before = low - self.spread_gbp_per_kwh
-        knots = np.stack([before, low, high])
-        values = knots + np.stack([np.concatenate([[0.0], shift[:-1]]), shift, shift])
+        low, high = self.near - self.highest_gbp_per_kwh, self.near - min(lowest, 0.0)
+        shift, before = self.true - self.near, low - self.spread_gbp_per_kwh
+        near = np.stack([before, low, high])
+        true = near + np.stack([np.concatenate([[0.0], shift[:-1]]), shift, shift])
         kept = (before > 0)[np.newaxis].repeat(3, axis=0)
-        knots, values = np.append(0.0, knots[kept]), np.append(0.0, values[kept])
-        order = np.argsort(knots, kind="stable")
-        return step_h * knots[order], step_h * np.maximum.accumulate(values[order])
+        near, true = np.append(0.0, near[kept]), np.append(0.0, true[kept])
+        order = np.argsort(near, kind="stable")
+        return near[order], np.maximum.accumulate(true[order])
 
 
 def _at(true: FloatArray, near: FloatArray, penalty: FloatArray) -> FloatArray:
@@ -125,11 +130,25 @@ def _at(true: FloatArray, near: FloatArray, penalty: FloatArray) -> FloatArray:
     return brought
 
 
-def _map(charge: FloatArray, knots: FloatArray, values: FloatArray) -> FloatArray:
-    """Interpolate; beyond both ends go on as it was there."""
-    beyond = np.maximum(charge - knots[-1], 0.0) + np.minimum(charge, 0.0)
-    mapped: FloatArray = np.interp(charge, knots, values) + beyond
-    return mapped
+@dataclass(frozen=True, slots=True, eq=False)
+class _Map:
+    """A rising map of charges, by knots and their values, and of penalties; all in GBP/kWh."""
+
+    knots: FloatArray
+    values: FloatArray
+    penalty_knots: FloatArray
+    penalty_values: FloatArray
+
+    def charge(self, charge: FloatArray, step_h: float) -> FloatArray:
+        """Map charges in GBP per kW and period; beyond both ends they go on as they are."""
+        beyond = np.maximum(charge - step_h * self.knots[-1], 0.0) + np.minimum(charge, 0.0)
+        mapped: FloatArray = step_h * np.interp(charge / step_h, self.knots, self.values) + beyond
+        return mapped
+
+    def penalty(self, price: FloatArray, step_h: float) -> FloatArray:
+        """Map the prices of a request that pays for power."""
+        mapped: FloatArray = step_h * np.interp(price / step_h, self.penalty_knots, self.penalty_values)
+        return np.where(price > 0, mapped, 0.0)
 
 
 def _requests_by_node(problem: DispatchProblem) -> dict[int, list[int]]:

@@ -39,9 +39,11 @@ def assert_brackets(problem: DispatchProblem, plan: DispatchPlan, optimum_gbp: f
 
 
 def storage_gbp(problem: DispatchProblem) -> float:
-    """What a last bit of float32 in one period of each session is worth unserved.
+    """What a last bit of float32 in each period of each session is worth unserved.
 
     2e-7 kWh: nothing at a few GBP/kWh, but 0.002 GBP a session at 10,000, and the plan is told what it stores.
     """
     last_bit_kw = np.spacing(problem.session_max_kw.astype(np.float32)).astype(np.float64)
-    return float(problem.step_h * problem.session_unserved_gbp_per_kwh @ last_bit_kw)
+    # A session's energy is spread over its window: each period may lose a bit.
+    n_bit = problem.session_end - problem.session_start
+    return float(problem.step_h * problem.session_unserved_gbp_per_kwh @ (n_bit * last_bit_kw))
