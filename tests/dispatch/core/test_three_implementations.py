@@ -13,7 +13,7 @@ from tests.dispatch.core.problems import Ev, make_problem
 from tests.dispatch.core.second_opinion import optimum_gbp
 from tests.strategies import dispatch_problems
 
-METHODS = ("reference", "sparse")
+METHODS = ("reference", "sparse", "fast")
 GAP = 1e-4
 # A fleet of some hundred sessions with one more of the model's features at a time, then all of them.
 ALL = {"phases": True, "requests": True, "ramps": True}
