@@ -148,3 +148,16 @@ class TestAlwaysAnAnswer:
     def test_refuses_what_solve_refuses(self):
         with pytest.raises(MethodNotAvailable):
             solve_in_parts(self.problem(), method="wishes")
+
+
+class TestNationalFleet:
+    def test_is_certified_at_its_primaries_within_the_gap_of_the_whole(self):
+        """20,000 EVSEs under three primaries of a grid point, whose limit they share."""
+        problem = national_fleet(Shape(20_000))
+        whole = solve(problem, method="fast", gap=GAP, time_limit_s=120)
+        plan = solve_in_parts(problem, level=1, method="fast", gap=GAP, time_limit_s=120)
+        assert (plan.rung, plan.method) == ("certified", "parts fast")
+        assert abs(plan.cost_gbp - whole.cost_gbp) <= GAP * whole.cost_gbp
+        assert whole.lower_bound_gbp <= plan.cost_gbp
+        assert plan.lower_bound_gbp <= whole.cost_gbp
+        assert plan.max_violation_kw <= 1e-6
