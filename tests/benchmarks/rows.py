@@ -30,7 +30,7 @@ STEPS = (
     ("dispatch.services.runs", "_reserve", "  override reserve"),
     ("dispatch.services.runs", "assemble", "assemble"),
     ("dispatch.services.runs", "_fingerprint", "fingerprint"),
-    ("dispatch.services.runs", "solve", "solve"),
+    ("", "", "solve"),
     ("dispatch.core.solve", "check_power", "  check of the plan"),
     ("dispatch.core.solve", "check_setpoints", "  check of the rounding"),
     ("dispatch.services.runs", "_with_spare", "spare"),
@@ -100,7 +100,7 @@ def sow(n_evse: int, *, has_phases: bool) -> Any:
         print(f"made an area with {n_evse} EVSEs in {perf_counter() - started:.0f} s", file=sys.stderr)
     with psycopg.connect(os.environ["DATABASE_URL"]) as owner:
         owner.autocommit = True
-        owner.execute("TRUNCATE dispatch_dispatchrun CASCADE")
+        owner.execute("TRUNCATE dispatch_dispatchrun, dispatch_setpoint, dispatch_issuedsetpoint CASCADE")
         owner.execute("TRUNCATE aggregator_finding")
         owner.execute("VACUUM ANALYZE")
         owner.execute("CHECKPOINT")
@@ -117,17 +117,22 @@ def measure(forecast: Any, *, method: str, gap: float, time_limit_s: float) -> M
     from aggregator.models import EVSE
     from dispatch.arrays.runs import load_ceilings
     from dispatch.core.assemble import RunParameters
+    from dispatch.core.solve import solve
     from dispatch.services import runs
     from tests.benchmarks.seeding import AS_OF, TARIFF
 
     measured = Measured(EVSE.objects.across_tenants().count())
     for module_name, name, step in STEPS:
-        module = importlib.import_module(module_name)
-        if hasattr(module, name):
+        if name:
+            module = importlib.import_module(module_name)
             setattr(module, name, measured.step(step, getattr(module, name)))
     parameters = RunParameters(method=method, gap=gap, time_limit_s=time_limit_s)
     run = measured.step("in all", runs.run_dispatch)(
-        forecast=forecast, as_of=AS_OF, tariff_code=TARIFF, parameters=parameters
+        forecast=forecast,
+        as_of=AS_OF,
+        tariff_code=TARIFF,
+        parameters=parameters,
+        solver=measured.step("solve", solve),
     )
     backend = connection.connection.info.backend_pid
     measured.facts |= {
