@@ -310,9 +310,9 @@ def _offer(
 
 @njit(cache=True, nogil=True)
 def move_to_cheaper(
-    fleet: Fleet, account: Account, first: int, last: int, power_kw: Float32Array, is_full: BoolArray
+    fleet: Fleet, account: Account, order: IntArray, power_kw: Float32Array, is_full: BoolArray
 ) -> None:
-    """Move power of sessions [first, last) from dearer to cheaper periods with room; energies stay, but for storage.
+    """Move power of the sessions of ``order`` from dearer to cheaper periods with room; energies stay, but for storage.
 
     From both ends of the tariff's order at once, until they meet. Sessions under a request or ramp are left alone.
 
@@ -323,7 +323,7 @@ def move_to_cheaper(
     tariffs, prices, cheapest_first = fleet.tariff, fleet.price, fleet.cheapest_first
     begin, node, share, cap_kw, load_kw = account.begin, account.node, account.share, account.cap_kw, account.load_kw
     is_soft = account.is_soft
-    for i in range(first, last):
+    for i in order:
         place, tariff = places[i], tariffs[i]
         # Storing the lower of the two powers may drop a last digit of energy: a move has to earn more than that.
         dust_gbp = _RESOLUTION * max_kw[i] * unserved[i]

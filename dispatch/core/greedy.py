@@ -1,6 +1,7 @@
 """Plans made safe without a solver: cut down to the limits, fill what can be filled, least slack first."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from dispatch.core import filling
 from dispatch.core.filling import Fleet, fleet_of
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
+from dispatch.core.regions import side_by_side, split_by_region
 from dispatch.core.rounding_account import Account, account_of
 from dispatch.core.sessions import by_need
 from dispatch.core.tree import readable
@@ -23,7 +25,9 @@ def never() -> bool:
     return False
 
 
-def greedy_power_kw(problem: DispatchProblem, network: Network, is_late: Callable[[], bool] = never) -> Float32Array:
+def greedy_power_kw(
+    problem: DispatchProblem, network: Network, is_late: Callable[[], bool] = never, *, threads: int = 1
+) -> Float32Array:
     """Fill every session's cheapest periods within all hard limits, dearest unserved and least slack first.
 
     Args:
@@ -35,7 +39,8 @@ def greedy_power_kw(problem: DispatchProblem, network: Network, is_late: Callabl
     power_kw = np.zeros((problem.n_session, problem.n_period), dtype=np.float32)
     account = _account(problem, network, np.zeros((network.tree.n_place, problem.n_period)))
     wanted_kw = network.serveable_kwh / problem.step_h
-    _fill(fleet_of(problem, network.tree), account, wanted_kw, by_need(problem), power_kw, is_late)
+    parts = split_by_region(problem, by_need(problem), threads)
+    _fill(fleet_of(problem, network.tree), account, wanted_kw, parts, power_kw, is_late)
     return power_kw
 
 
@@ -44,6 +49,8 @@ def safe_power_kw(
     network: Network,
     power_kw: FloatArray | Float32Array,
     is_late: Callable[[], bool] = never,
+    *,
+    threads: int = 1,
 ) -> Float32Array:
     """Cut any (n_session, n_period) power down to what keeps every hard limit, then refill what the cut took.
 
@@ -57,12 +64,18 @@ def safe_power_kw(
     filling.cut_sessions(fleet, account, readable(power_kw), need_kw, kept_kw, wanted_kw, place_kw)
     account.load_kw[:] = network.tree.node_kw(place_kw)
     _cut_to_caps(network, fleet, account, kept_kw, place_kw)
-    _fill(fleet, account, wanted_kw, _short(problem, fleet, wanted_kw, kept_kw), kept_kw, is_late)
+    parts = split_by_region(problem, _short(problem, fleet, wanted_kw, kept_kw), threads)
+    _fill(fleet, account, wanted_kw, parts, kept_kw, is_late)
     return kept_kw
 
 
 def refill(
-    problem: DispatchProblem, network: Network, power_kw: Float32Array, is_late: Callable[[], bool] = never
+    problem: DispatchProblem,
+    network: Network,
+    power_kw: Float32Array,
+    is_late: Callable[[], bool] = never,
+    *,
+    threads: int = 1,
 ) -> None:
     """Lower a safe plan's cost in place, step by safe step: serve what is unserved where there is room, then move
     power into cheaper periods with room (of sessions with neither request nor ramp on their path).
@@ -73,12 +86,32 @@ def refill(
     fleet = fleet_of(problem, network.tree)
     account = _account(problem, network, network.tree.place_power_kw(power_kw))
     wanted_kw = network.serveable_kwh / problem.step_h
-    _fill(fleet, account, wanted_kw, _short(problem, fleet, wanted_kw, power_kw), power_kw, is_late)
+    _fill(
+        fleet,
+        account,
+        wanted_kw,
+        split_by_region(problem, _short(problem, fleet, wanted_kw, power_kw), threads),
+        power_kw,
+        is_late,
+    )
     is_full = np.zeros((network.tree.n_place, problem.n_period), dtype=np.bool_)
-    for first in range(0, problem.n_session, _CHUNK):
-        if is_late():
-            return
-        filling.move_to_cheaper(fleet, account, first, min(first + _CHUNK, problem.n_session), power_kw, is_full)
+    _by_chunks(
+        split_by_region(problem, np.arange(problem.n_session), threads),
+        lambda chunk: filling.move_to_cheaper(fleet, account, chunk, power_kw, is_full),
+        is_late,
+    )
+
+
+def _by_chunks(parts: list[IntArray], work: Callable[[IntArray], None], is_late: Callable[[], bool]) -> None:
+    """Work orders of sessions side by side, each by chunks, and stop between two once it is late."""
+
+    def through(order: IntArray) -> None:
+        for first in range(0, len(order), _CHUNK):
+            if is_late():
+                return
+            work(order[first : first + _CHUNK])
+
+    side_by_side([partial(through, order) for order in parts])
 
 
 def towards_zero(values: FloatArray) -> Float32Array:
@@ -104,16 +137,13 @@ def _fill(
     fleet: Fleet,
     account: Account,
     wanted_kw: FloatArray,
-    order: IntArray,
+    parts: list[IntArray],
     power_kw: Float32Array,
     is_late: Callable[[], bool],
 ) -> None:
     """Raise ``power_kw`` in place towards each session's wanted energy, cheapest room first, session after session."""
     is_full = np.zeros((int(fleet.place.max(initial=-1)) + 1, power_kw.shape[1]), dtype=np.bool_)
-    for first in range(0, len(order), _CHUNK):
-        if is_late():
-            return
-        filling.fill_sessions(fleet, account, wanted_kw, order[first : first + _CHUNK], power_kw, is_full)
+    _by_chunks(parts, lambda chunk: filling.fill_sessions(fleet, account, wanted_kw, chunk, power_kw, is_full), is_late)
 
 
 def _short(problem: DispatchProblem, fleet: Fleet, wanted_kw: FloatArray, power_kw: Float32Array) -> IntArray:

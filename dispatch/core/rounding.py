@@ -18,6 +18,7 @@ from dispatch.core.costs import Costs, ramp_excess_kw, shortfall_kw
 from dispatch.core.greedy import never
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchProblem
+from dispatch.core.regions import side_by_side, split_by_region
 from dispatch.core.rounding_account import account_of
 from dispatch.core.rounding_paths import serve_by_swaps
 from dispatch.core.sessions import by_need
@@ -66,7 +67,12 @@ def most_a(problem: DispatchProblem) -> IntArray:
 
 
 def round_plan(
-    problem: DispatchProblem, network: Network, power_kw: Float32Array, is_late: Callable[[], bool] = never
+    problem: DispatchProblem,
+    network: Network,
+    power_kw: Float32Array,
+    is_late: Callable[[], bool] = never,
+    *,
+    threads: int = 1,
 ) -> Rounding:
     """Round down everywhere, then give back whole amperes where limits allow, least slack first.
 
@@ -76,9 +82,10 @@ def round_plan(
     Args:
         power_kw: (n_session, n_period) a plan within every hard limit.
         is_late: asked between chunks of sessions.
+        threads: at most; each works whole regions, so the answer does not depend on it.
     """
     rounder = _Rounder(problem, network, power_kw)
-    rounder.improve(is_late)
+    rounder.improve(is_late, threads)
     return rounder.priced()
 
 
@@ -96,17 +103,21 @@ class _Rounder:
         )
         self._account = account_of(problem, network, place_kw)
 
-    def improve(self, is_late: Callable[[], bool]) -> None:
+    def improve(self, is_late: Callable[[], bool], threads: int) -> None:
         """Give back, swap and move until nothing is left to gain, or time is up."""
-        for step in self._steps():
-            if is_late():
-                return
-            step()
 
-    def _steps(self) -> Iterator[Callable[[], None]]:
+        def work(order: IntArray) -> None:
+            for step in self._steps(order):
+                if is_late():
+                    return
+                step()
+
+        parts = split_by_region(self._problem, by_need(self._problem), threads)
+        side_by_side([partial(work, part) for part in parts])
+
+    def _steps(self, order: IntArray) -> Iterator[Callable[[], None]]:
         """Small enough to look at the clock between two; each leaves every hard limit kept."""
         devices, account, setpoint_a = self._devices, self._account, self.setpoint_a
-        order = by_need(self._problem)
         serveable_a = devices.serveable_kwh / (devices.step_h * devices.unit_kw)
         for wanted_a, is_last in ((self._planned_a, False), (serveable_a, False), (serveable_a, True)):
             for begin, end in _chunks(len(order), CHUNK):
@@ -114,7 +125,7 @@ class _Rounder:
                 yield partial(kernels.give_back, devices, account, chunk, wanted_a, is_last, setpoint_a)
         yield from self._swaps(order)
         for begin, end in _chunks(len(order), CHUNK):
-            yield partial(kernels.move_to_cheaper, devices, account, begin, end, setpoint_a)
+            yield partial(kernels.move_to_cheaper, devices, account, order[begin:end], setpoint_a)
 
     def _swaps(self, order: IntArray) -> Iterator[Callable[[], None]]:
         """Chains of sessions that step aside, place by place; for whole amperes first, then for what is left."""

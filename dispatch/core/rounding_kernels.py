@@ -204,9 +204,9 @@ def trim(devices: Devices, account: Account, i: int, row: Int16Array, surplus_a:
 
 
 @njit(cache=True, nogil=True)
-def move_to_cheaper(devices: Devices, account: Account, first: int, last: int, setpoint_a: Int16Array) -> None:
+def move_to_cheaper(devices: Devices, account: Account, order: IntArray, setpoint_a: Int16Array) -> None:
     """Move each session's whole amperes from its dearest period to its cheapest with room, while that pays."""
-    for i in range(first, last):
+    for i in order:
         for _ in range(_MOST_MOVES):
             if devices.most_a[i] == 0 or not _move(devices, account, i, setpoint_a[i]):
                 break

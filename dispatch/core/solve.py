@@ -60,6 +60,7 @@ class _Candidate:
     method: str
     iterations: int
     rung: Rung
+    bound_gbp: float | None = None
 
 
 class _Stopwatch:
@@ -100,9 +101,10 @@ def solve(
         method: ``reference`` (PuLP and HiGHS), ``sparse`` (arrays and HiGHS), ``fast`` (the engine for any size),
             ``greedy``, or ``auto``: by size.
         gap: certified gap asked, relative to max(1 GBP, the bound).
-        time_limit_s: seconds; the solver runs in a process of its own and is killed. Infinite: in this process.
-        start: an earlier plan of the same sessions; it is what is left when nothing better is found.
-        threads: of the solver; unless given, 1 for an exact one and up to four for ``fast``.
+        time_limit_s: seconds; an exact solver runs in a process of its own and is killed. Infinite: in this process.
+        start: an earlier plan of the same sessions: ``fast`` starts from it, and it is what is left when nothing better
+            is found.
+        threads: unless given, 1 for an exact solver and up to four for everything else.
 
     Returns:
         A plan no hard limit of which is broken by more than 1e-6 kW.
@@ -124,8 +126,8 @@ def solve(
         elif candidate is None and one == FAST:
             candidate = _by_engine(problem, network, watch, gap=gap, start=start, threads=threads or _cores())
     if candidate is None:
-        candidate = _without_solver(problem, network, watch, start)
-    return _finished(problem, network, candidate, watch, gap=gap)
+        candidate = _without_solver(problem, network, watch, start, threads=threads or _cores())
+    return _finished(problem, network, candidate, watch, gap=gap, threads=threads or _cores())
 
 
 def _methods_by_size(problem: DispatchProblem) -> tuple[str, ...]:
@@ -153,7 +155,7 @@ def _by_engine(
         return None
     warm = None if start is None else Start(start.power_kw, _start_prices(problem, start))
     found = solve_fast(problem, network, gap=gap, left_s=watch.left_s, start=warm, threads=threads)
-    return _Candidate(found.power_kw, found.prices, FAST, found.iterations, "certified")
+    return _Candidate(found.power_kw, found.prices, FAST, found.iterations, "certified", found.bound_gbp)
 
 
 def _by_solver(
@@ -190,14 +192,15 @@ def _solution(problem: DispatchProblem, solver: str, left_s: float | None, threa
 
 
 def _without_solver(
-    problem: DispatchProblem, network: Network, watch: _Stopwatch, start: DispatchPlan | None
+    problem: DispatchProblem, network: Network, watch: _Stopwatch, start: DispatchPlan | None, *, threads: int
 ) -> _Candidate:
     """The greedy plan, or the earlier plan made safe where that costs less."""
     prices = _start_prices(problem, start)
-    greedy = _Candidate(greedy_power_kw(problem, network, watch.is_late), prices, "greedy", 0, "greedy")
+    greedy_kw = greedy_power_kw(problem, network, watch.is_late, threads=threads)
+    greedy = _Candidate(greedy_kw, prices, "greedy", 0, "greedy")
     if start is None:
         return greedy
-    kept_kw = safe_power_kw(problem, network, start.power_kw, watch.is_late)
+    kept_kw = safe_power_kw(problem, network, start.power_kw, watch.is_late, threads=threads)
     if price_plan(problem, network, kept_kw).total_gbp < price_plan(problem, network, greedy.power_kw).total_gbp:
         return _Candidate(kept_kw, prices, start.method, 0, "last-plan")
     return greedy
@@ -212,12 +215,12 @@ def _start_prices(problem: DispatchProblem, start: DispatchPlan | None) -> Price
 
 
 def _finished(
-    problem: DispatchProblem, network: Network, candidate: _Candidate, watch: _Stopwatch, *, gap: float
+    problem: DispatchProblem, network: Network, candidate: _Candidate, watch: _Stopwatch, *, gap: float, threads: int
 ) -> DispatchPlan:
     """Price, bound, round and check what was stored."""
     costs = price_plan(problem, network, candidate.power_kw)
-    bound_gbp = max(lower_bound_gbp(problem, network, prices) for prices in (candidate.prices, Prices.zero(problem)))
-    rounding = round_plan(problem, network, candidate.power_kw, watch.is_late)
+    bound_gbp = _bound_gbp(problem, network, candidate)
+    rounding = round_plan(problem, network, candidate.power_kw, watch.is_late, threads=threads)
     violation_kw = max(
         check_power(problem, candidate.power_kw, costs.unserved_kwh),
         check_setpoints(problem, rounding.setpoint_a),
@@ -244,6 +247,13 @@ def _finished(
         iterations=candidate.iterations,
         solve_s=watch.elapsed_s(),
     )
+
+
+def _bound_gbp(problem: DispatchProblem, network: Network, candidate: _Candidate) -> float:
+    """The candidate's own bound, where it was taken at its prices already; else theirs or that of none."""
+    if candidate.bound_gbp is not None:
+        return candidate.bound_gbp
+    return max(lower_bound_gbp(problem, network, prices) for prices in (candidate.prices, Prices.zero(problem)))
 
 
 def _cost_fields(costs: Costs) -> dict[str, float]:

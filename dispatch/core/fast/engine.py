@@ -46,6 +46,7 @@ class FastSolution:
     prices: Prices
     iterations: int
     gap: float
+    bound_gbp: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +71,7 @@ def solve_fast(
     Args:
         left_s: seconds still to be had; asked between blocks of steps.
     """
-    search = _Search(problem, network, gap)
+    search = _Search(problem, network, gap, threads)
     for ranks, factor in _stages(problem):
         layout = lay_out(problem, network, ranks.unserved_gbp_per_kwh, ranks.shortfall_gbp_per_kwh)
         weight = factor * _WEIGHT * problem.step_h * ranks.spread_gbp_per_kwh
@@ -98,8 +99,8 @@ def _stages(problem: DispatchProblem) -> Iterator[tuple[Ranks, float]]:
 class _Search:
     """Looks at the machine's iterates when it pays, and keeps the best plan and the best bound."""
 
-    def __init__(self, problem: DispatchProblem, network: Network, gap: float) -> None:
-        self._problem, self._network, self._gap = problem, network, gap
+    def __init__(self, problem: DispatchProblem, network: Network, gap: float, threads: int) -> None:
+        self._problem, self._network, self._gap, self._threads = problem, network, gap, threads
         self._power_kw: Float32Array | None = None
         self._prices = Prices.zero(problem)
         self._cost_gbp, self._bound_gbp = np.inf, -np.inf
@@ -112,7 +113,7 @@ class _Search:
         """What was found; there is always something, since the machine is looked at before it is given up."""
         if self._power_kw is None:
             raise RuntimeError("asked for a plan before the first look")
-        return FastSolution(self._power_kw, self._prices, self._n_step, self.gap())
+        return FastSolution(self._power_kw, self._prices, self._n_step, self.gap(), self._bound_gbp)
 
     def gap(self) -> float:
         return self._gap_of(self._cost_gbp)
@@ -173,10 +174,10 @@ class _Search:
 
     def _make_safe(self) -> float:
         """Cut the power as it is to every limit and refill it; keep the plan if it is the cheapest so far."""
-        power_kw = safe_power_kw(self._problem, self._network, self._raw_kw)
+        power_kw = safe_power_kw(self._problem, self._network, self._raw_kw, threads=self._threads)
         costs = price_plan(self._problem, self._network, power_kw)
         if self._gap_of(costs.total_gbp) > self._gap:
-            refill(self._problem, self._network, power_kw)
+            refill(self._problem, self._network, power_kw, threads=self._threads)
             costs = price_plan(self._problem, self._network, power_kw)
         if costs.total_gbp < self._cost_gbp:
             self._cost_gbp, self._power_kw = costs.total_gbp, power_kw
