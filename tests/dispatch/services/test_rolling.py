@@ -2,8 +2,10 @@ from datetime import date, datetime, time, timedelta
 
 import numpy as np
 import pytest
+from django.core.management import call_command
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from aggregator.core.fleet_state import nobody_yet
 from aggregator.core.timegrid import charging_day, utc
@@ -15,7 +17,7 @@ from dispatch.models import DispatchRun, RunNode, RunRequest, Setpoint
 from dispatch.services import rolling as service
 from dispatch.services.delivery import deliver_day
 from dispatch.services.rolling import NotInTheDay, RunOvertaken, redispatch_run
-from dispatch.services.runs import run_dispatch, run_in_force
+from dispatch.services.runs import facts_of, run_dispatch, run_in_force
 from dispatch.services.targets import receive_target
 from markets.services.cycle import day_ahead
 from tests.walks.small_area import TARIFF, SmallArea, make_small_area
@@ -162,10 +164,25 @@ class TestRedispatchRun:
         new = redispatch_run(run=old, now=EIGHT, state=nobody_yet(ids, now=PERIOD))
         assert not told_kw(new)[:, PERIOD].any()
 
+    def test_is_a_command_of_its_own(self, monkeypatch, capsys):
+        monkeypatch.setattr(timezone, "now", lambda: EIGHT)
+        dispatch(make_small_area(DAY))
+        call_command("redispatch", "--area", "street", "--date", DAY.isoformat())
+        assert "goes on from period 16: cost " in capsys.readouterr().out
+        assert run_in_force(area_code="street", day=DAY).from_period == PERIOD
+
     def test_can_be_delivered_like_any_run(self):
         new = redispatch_run(run=dispatch(make_small_area(DAY)), now=EIGHT)
         delivered = deliver_day(run=new, as_of=GRID.ends_at + timedelta(days=3))
         assert delivered.delivery.delivered_kwh.sum() > 0
+
+
+class TestFactsOf:
+    def test_takes_a_run_of_before_the_rolling_day_as_it_was_delivered(self):
+        run = dispatch(make_small_area(DAY))
+        assert facts_of(run=run)[1].rolling
+        del run.parameters["rolling"]
+        assert not facts_of(run=run)[1].rolling
 
 
 class TestDispatchRunTable:
