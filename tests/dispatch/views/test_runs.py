@@ -177,7 +177,7 @@ class TestRunForItsNetwork:
         assert "At its CSMS" not in page
         assert "/fleet/" not in page
         rows = [row for row in Page(page).rows if row and row[0] == setpoint.evse.pseudonym]
-        assert rows == [[setpoint.evse.pseudonym, "3.00", "—"]]
+        assert rows == [[setpoint.evse.pseudonym, "3.00", "—", "Why"]]
 
     def test_escapes_what_stands_in_parameters(self, dno, run):
         assert "<script>alert" not in page_of(dno, run)
@@ -225,7 +225,7 @@ class TestRunForADsrsp:
 
         row = next(row for row in Page(page_of(flexco, run)).rows if row and row[0] == "evse_flexco-0")
 
-        assert row[1:] == ["flexco-0", "3.00", "1.50", "2.00", "2.0", "0.2"]
+        assert row[1:] == ["flexco-0", "3.00", "1.50", "2.00", "2.0", "0.2", "Why"]
 
 
 class TestRunSetpoints:
