@@ -16,7 +16,7 @@ from aggregator.core.fleet_state import FleetState
 from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
 from dispatch.arrays.stored_day import load_stored_day
-from dispatch.core.assemble import Assembled, RunParameters
+from dispatch.core.assemble import Assembled, RunParameters, unserved_gbp_per_kwh
 from dispatch.core.continued import StoredDay, whole_day
 from dispatch.core.portable import problem_to_arrays
 from dispatch.core.redispatch import Day, Redispatch, RollingRule, Told, redispatch
@@ -120,7 +120,7 @@ def day_of(*, run: DispatchRun, facts: RunFacts, assembled: Assembled, parameter
         everyone=fleet_problem(facts.area, fleet, grid, np.maximum(problem.node_limit_kw, 0.0)),
         background_kw=facts.held_back.background_kw,
         visits=load_usual_visits(forecast=run.forecast, fleet=fleet, grid=grid),
-        unserved_gbp_per_kwh=np.full(fleet.n_evse, parameters.unserved_gbp_per_kwh),
+        unserved_gbp_per_kwh=unserved_gbp_per_kwh(fleet, facts.past, parameters),
         tariff=np.zeros(fleet.n_evse, dtype=np.int64),
         fallback_kw=np.zeros(fleet.n_evse),
         order=np.roll(np.arange(fleet.n_evse), -grid.starts_at.toordinal()),
@@ -160,7 +160,8 @@ def _fingerprint(run: DispatchRun, day: Day, state: FleetState, told: Told, para
     named = [part for name in sorted(arrays) for part in (name, np.atleast_1d(arrays[name]))]
     states = [np.atleast_1d(getattr(state, name)) for name in state.__slots__]
     visits = [getattr(day.visits, name) for name in day.visits.__slots__]
-    return digest(METHOD, run.input_sha256, repr(parameters), *named, *states, *visits, told.sent_a, day.background_kw)
+    of_day = (day.background_kw, day.unserved_gbp_per_kwh)
+    return digest(METHOD, run.input_sha256, repr(parameters), *named, *states, *visits, told.sent_a, *of_day)
 
 
 def _header(run: DispatchRun, now: datetime, *, parameters: dict[str, float | str], input_sha256: str) -> DispatchRun:

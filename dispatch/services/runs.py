@@ -328,7 +328,8 @@ def stored_parameters(parameters: RunParameters, tariff_code: str) -> dict[str, 
 
 def facts_of(*, run: DispatchRun) -> tuple[RunFacts, RunParameters]:
     """What a stored run read, loaded again as it was known then; EVSEs that left since are left out."""
-    asked = {"rolling": False, **run.parameters}  # a run of before there was a choice was delivered without
+    # A run of before there was a choice was delivered as dispatched, and treated everybody alike.
+    asked = {"rolling": False, "fairness_most": 1.0, **run.parameters}
     tariff_code = str(asked.pop("tariff"))
     parameters = RunParameters(**asked)
     facts = load_facts(forecast=run.forecast, as_of=run.as_of, tariff_code=tariff_code, parameters=parameters)

@@ -12,6 +12,7 @@ from dispatch.arrays.shortfall import load_past_shortfall
 from dispatch.core.assemble import RunParameters
 from dispatch.core.fairness import PastShortfall
 from dispatch.models import DispatchRun, Setpoint
+from dispatch.services.rolling import day_of
 from dispatch.services.runs import assemble, facts_of, run_dispatch
 from markets.services.cycle import day_ahead
 from tests.walks.small_area import TARIFF, SmallArea, make_small_area
@@ -97,6 +98,16 @@ class TestRunsAfterShortDays:
         assert max(price.values()) == price["evse_home-2"] == pytest.approx(3.0)
         assert min(price.values()) == pytest.approx(2.0)
 
+    def test_stay_at_that_price_when_the_day_is_dispatched_anew(self, street):
+        """Of everybody in the fleet: who wasn't planned for may still come."""
+        short(planned(1), "evse_home-2", unserved_kwh=8.0)
+        run = dispatch()
+        facts, parameters = facts_of(run=run)
+        day = day_of(run=run, facts=facts, assembled=assemble(facts, parameters), parameters=parameters)
+        price = dict(zip(day.everyone.session_ids.tolist(), day.unserved_gbp_per_kwh.tolist(), strict=True))
+        assert len(price) == 6
+        assert {name: gbp for name, gbp in price.items() if gbp > 2.0} == {"evse_home-2": pytest.approx(3.0)}
+
     def test_are_other_runs_than_without_that_past(self, street):
         first = dispatch()
         short(planned(1), "evse_home-2", unserved_kwh=8.0)
@@ -110,3 +121,9 @@ class TestRunsAfterShortDays:
         np.testing.assert_array_equal(problem.session_unserved_gbp_per_kwh, 2.0)
         assert run.parameters["fairness_most"] == 1.0
         assert run.parameters["fairness_days"] == 14
+
+    def test_of_before_there_was_a_factor_price_all_alike(self, street):
+        short(planned(1), "evse_home-2", unserved_kwh=8.0)
+        run = dispatch()
+        del run.parameters["fairness_most"]
+        np.testing.assert_array_equal(assemble(*facts_of(run=run)).problem.session_unserved_gbp_per_kwh, 2.0)
