@@ -198,6 +198,7 @@ def _nodes(problem: DispatchProblem, network: Network, cut: _Cut, shortfall_gbp_
         n_low=cut.n_low,
         cap_kw=np.where(binds, cap_kw, 0.0),
         cap_step=np.where(binds, 1.0 / rated_kw, 0.0),
+        cap_scale=np.where(binds, rated_kw, 0.0),
         request_ptr=np.searchsorted(np.sort(request_node), np.arange(problem.n_node + 1)).astype(np.int64),
         request=np.argsort(request_node, kind="stable").astype(np.int64),
         request_sign=np.array([1.0 if request.direction == TURN_DOWN else -1.0 for request in requests]),
