@@ -5,7 +5,7 @@ Compiled for the machine on first use and kept on disk. Power is a fraction ``x`
 prices are GBP per kW in a period, in float64. Source: docs/methods/dispatch.md
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -19,7 +19,7 @@ _FAR = np.float32(-1e30)
 _FAST = {"reassoc", "contract", "nsz", "arcp"}
 _TOLERANCE = np.float32(1e-5)
 # For innermost functions, which make no array: counting references to those they are handed took half of the time.
-_LEAF = {"cache": True, "nogil": True, "fastmath": _FAST, "error_model": "numpy", "_nrt": False}
+_LEAF: Any = {"cache": True, "nogil": True, "fastmath": _FAST, "error_model": "numpy", "_nrt": False}
 
 
 class Sessions(NamedTuple):
@@ -38,8 +38,8 @@ class Sessions(NamedTuple):
 class Nodes(NamedTuple):
     """In the engine's order, chunks' nodes before the top's; a step of 0 marks a row that cannot bind.
 
-    Steps (1 / kW connected, the scale) scale each row; requests are listed by node (``request_ptr``); ``ramp`` is a node's row
-    of the ramp tables or -1; ``ramp_most`` and ``request_most`` bound the prices of soft rows.
+    Steps (1 / kW connected, the scale) scale each row; requests are listed by node (``request_ptr``); ``ramp`` is a
+    node's row of the ramp tables or -1; ``ramp_most`` and ``request_most`` bound the prices of soft rows.
     """
 
     n_low: int
