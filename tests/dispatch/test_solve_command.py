@@ -84,7 +84,7 @@ class TestSolveCommand:
         said = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
         plan = read_plan(paths[1])
         assert set(said) == {"method", "gap", "bound", "cost", "violation", "rung", "seconds"}
-        assert (said["method"], said["rung"]) == ("reference", "certified")
+        assert (said["method"], said["rung"]) == ("sparse", "certified")
         assert float(said["cost"].removesuffix(" GBP")) == pytest.approx(plan.cost_gbp, abs=1e-6)
         with np.load(paths[1], allow_pickle=False) as archive:
             assert sorted(archive) == sorted(PLAN_FIELDS)
@@ -98,10 +98,15 @@ class TestSolveCommand:
         call_command("solve", *map(str, paths), "--method", "greedy")
         assert "node-0" in capsys.readouterr().err
 
-    @pytest.mark.parametrize("method", ["fast"])
-    def test_refuses_a_method_that_is_not_there(self, paths, method):
-        with pytest.raises(CommandError, match="auto, reference, sparse, greedy"):
-            call_command("solve", *map(str, paths), "--method", method)
+    @pytest.mark.parametrize("method", ["reference", "sparse", "fast", "greedy"])
+    def test_solves_by_the_method_it_is_told(self, paths, capsys, method):
+        call_command("solve", *map(str, paths), "--method", method)
+        assert read_plan(paths[1]).method == method
+        assert f"method      {method}\n" in capsys.readouterr().out
+
+    def test_refuses_a_method_that_is_not_there(self, paths):
+        with pytest.raises(CommandError, match="choose from .*auto.*reference.*sparse.*fast.*greedy"):
+            call_command("solve", *map(str, paths), "--method", "exact")
 
     def test_refuses_a_folder_that_is_not_there_before_it_solves(self, paths, tmp_path):
         with pytest.raises(CommandError, match="cannot write"):

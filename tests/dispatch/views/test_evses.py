@@ -95,8 +95,8 @@ class TestEvse:
 
         page = Page(text_of(flexco.get(ADDRESS)))
 
-        assert next(row for row in page.rows if row and row[0] == "12:00 GMT")[3:] == ["3.00", "2.50", "2.00", "2.00"]
-        assert next(row for row in page.rows if row and row[0] == "2026-01-14")[3:] == ["2.0", "0.2", "3.00", "2.50", "Why"]
+        assert row_of(page, "12:00 GMT")[3:] == ["3.00", "2.50", "2.00", "2.00"]
+        assert row_of(page, "2026-01-14")[3:] == ["2.0", "0.2", "3.00", "2.50", "Why"]
 
     def test_shows_sessions_of_its_own_time_only(self, flexco, cycle, evse):
         now = timezone.now()
@@ -140,3 +140,7 @@ class TestEvse:
     def test_asks_few_questions(self, flexco, django_assert_max_num_queries):
         with django_assert_max_num_queries(30):
             flexco.get(ADDRESS)
+
+
+def row_of(page: Page, name: str) -> list[str]:
+    return next(row for row in page.rows if row and row[0] == name)
