@@ -13,6 +13,20 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
 END $make$
 """
 
+# Two that set it at once stand in each other's way ("tuple concurrently updated"): the later one sets it after all.
+UNTIL_NOBODY_ELSE_SETS_IT = """
+DO $set$ BEGIN
+    FOR attempt IN 1..20 LOOP
+        BEGIN
+            {};
+            RETURN;
+        EXCEPTION WHEN internal_error THEN
+            IF attempt = 20 THEN RAISE; END IF;
+        END;
+    END LOOP;
+END $set$
+"""
+
 
 class Cursor(Protocol):
     def execute(self, query: sql.Composable, params: None = None) -> object: ...
@@ -29,7 +43,8 @@ def ensure_app_role(cursor: Cursor, role: str, password: str) -> None:
         make = sql.SQL("CREATE ROLE {} ").format(sql.Identifier(role)) + ATTRIBUTES + secret
         cursor.execute(sql.SQL(UNLESS_MADE_MEANWHILE).format(make))
     elif password:
-        cursor.execute(sql.SQL("ALTER ROLE {}").format(sql.Identifier(role)) + secret)
+        change = sql.SQL("ALTER ROLE {}").format(sql.Identifier(role)) + secret
+        cursor.execute(sql.SQL(UNTIL_NOBODY_ELSE_SETS_IT).format(change))
 
 
 def grant_app_role(cursor: Cursor, role: str) -> None:

@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import psycopg
@@ -22,6 +23,7 @@ APPEND_ONLY = (
     "markets_statementrelease",
     "markets_instruction",
 )
+IS_WAITING = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
 
 
 def ask(statement: str, *values: object) -> list[tuple[object, ...]]:
@@ -168,7 +170,29 @@ class TestEnsureAppRole:
     def test_sets_a_known_roles_password_anew(self):
         session = _Session(known=True)
         ensure_app_role(session, "app", "new")
-        assert session.said[1:] == ["ALTER ROLE \"app\" PASSWORD 'new'"]
+        (said,) = session.said[1:]
+        assert "ALTER ROLE \"app\" PASSWORD 'new';" in said
+
+    def test_waits_for_who_sets_it_at_the_same_time(self, owner_login):
+        """As two databases of one server do that are prepared at once."""
+        with (
+            psycopg.connect(**owner_login) as first,
+            psycopg.connect(**owner_login, autocommit=True) as second,
+            psycopg.connect(**owner_login, autocommit=True) as watch,  # sees afresh what a transaction sees once
+        ):
+            ensure_app_role(first.cursor(), "headroom_raced", "")
+            first.commit()
+            try:
+                ensure_app_role(first.cursor(), "headroom_raced", "one")
+                with ThreadPoolExecutor(1) as pool:
+                    waiting = pool.submit(ensure_app_role, second.cursor(), "headroom_raced", "two")
+                    while not watch.execute(IS_WAITING, [second.info.backend_pid]).fetchone():
+                        assert not waiting.done(), "the server let two set one role at once"
+                    first.commit()
+                    waiting.result(timeout=10)
+            finally:
+                first.rollback()
+                watch.execute("DROP ROLE headroom_raced")
 
     def test_leaves_a_known_role_without_a_password_alone(self):
         session = _Session(known=True)
