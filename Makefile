@@ -13,6 +13,8 @@ NAMED_SERVER ?= postgres://postgres@127.0.0.1:5432/headroom_ci
 VENV := .venv
 PY := $(VENV)/bin/python
 MANAGE := $(PY) manage.py
+# Seconds where it was done before; else no process, and no time limit, pays for compiling.
+WARM := $(PY) -m dispatch.core.warm
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install --progress-bar off --require-hashes
 # Quiet, but a slow line shows what is being fetched; errors are not filtered.
 FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Installing" ? "them" : $$2 " " $$3 " " $$4); fflush() }'
@@ -26,6 +28,7 @@ help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
 
 run: $(VENV)/.runtime  ## database, demo fleet, day-ahead cycle, site at PORT=8000 (SERVE=0 stops after the cycle)
+	@$(WARM)
 	@$(MANAGE) prepare_database
 	@$(MANAGE) check --database default >/dev/null
 	@$(MANAGE) seed_demo
@@ -35,6 +38,7 @@ ifneq ($(SERVE),0)
 endif
 
 test: $(VENV)/.development  ## every test (TESTS=tests/flex for some, WORKERS=4 for more processes)
+	@$(WARM)
 	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup $(TESTS)
 
 test-named-server: $(VENV)/.development  ## migrations and walks on the PostgreSQL named by NAMED_SERVER

@@ -56,3 +56,10 @@ class TestSolveInChild:
         run = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
         done = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
         assert done.stdout.strip() == "certified", done.stderr
+
+
+class TestLimit:
+    def test_takes_a_limit_beyond_what_clocks_can_count(self):
+        problem = make_problem(Ev(7.0), limit_kw=7.0)
+        solution = solve_in_child(problem, solver="sparse", time_limit_s=1e12, threads=1)
+        assert solution.power_kw.sum() == pytest.approx(7.0)
