@@ -54,7 +54,7 @@ class TestEachStepAlone:
             (FORECAST, r"forecast of 2026-01-15 as of 2026-01-14 18:00: 6 "),
             (
                 DISPATCH,
-                r"run \d+ of street for 2026-01-15: cost 4\.08 GBP, .*violation 0\.0e\+00 kW, certified by reference",
+                r"run \d+ of street for 2026-01-15: cost 4\.08 GBP, .*violation 0\.0e\+00 kW, certified by sparse",
             ),
             (DELIVER, r"6 sessions: 51\.0 of 51\.0 kWh delivered, 0 overridden, 0 absent"),
         ):
