@@ -15,16 +15,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from aggregator.core.types import Float32Array, FloatArray
+from aggregator.core.types import FloatArray
 from dispatch.core.bound import Prices, lower_bound_gbp
-from dispatch.core.check import check_power, check_setpoints
 from dispatch.core.coordinate import Coordination, PartsUnanswered, coordinate
-from dispatch.core.costs import price_plan
 from dispatch.core.greedy import safe_power_kw
 from dispatch.core.network import Network
 from dispatch.core.parts import PartRunner, parts_here
 from dispatch.core.problem import DispatchPlan, DispatchProblem
-from dispatch.core.rounding import round_plan
+from dispatch.core.proof import Candidate, prove
 from dispatch.core.solve import solve
 from dispatch.core.split import Split, level_for, split_problem
 
@@ -78,8 +76,15 @@ def solve_in_parts(
             return replace(plan, solve_s=perf_counter() - started)
         mixed_kw, node_price = _mixed(problem, split, rounds, runner)
     safe_kw = safe_power_kw(problem, network, mixed_kw, lambda: left_s(1.05) < 0)
-    plan = _proven(problem, network, safe_kw, node_price, rounds, gap, lambda: left_s(1.05) < 0)
-    return replace(plan, solve_s=perf_counter() - started)
+    bound_gbp = max(rounds.lower_bound_gbp, lower_bound_gbp(problem, network, Prices.zero(problem)))
+    return prove(
+        problem,
+        network,
+        Candidate(safe_kw, node_price, bound_gbp, _method(rounds), rounds.n_round, "certified"),
+        gap=gap,
+        elapsed_s=lambda: perf_counter() - started,
+        is_late=lambda: left_s(1.05) < 0,
+    )
 
 
 def _mixed(
@@ -101,50 +106,6 @@ def _mixed(
             if column.round == priced[column.part]:
                 node_price[part.nodes] = plan.node_price_gbp_per_kwh[: len(part.nodes)]
     return power_kw, node_price
-
-
-def _proven(
-    problem: DispatchProblem,
-    network: Network,
-    power_kw: Float32Array,
-    node_price: FloatArray,
-    rounds: Coordination,
-    gap: float,
-    is_late: Callable[[], bool],
-) -> DispatchPlan:
-    """Price, round and check what was stored against the whole problem; its bound is the parts' or that of no price."""
-    costs = price_plan(problem, network, power_kw)
-    bound_gbp = max(rounds.lower_bound_gbp, lower_bound_gbp(problem, network, Prices.zero(problem)))
-    rounding = round_plan(problem, network, power_kw, is_late)
-    violation_kw = max(
-        check_power(problem, power_kw, costs.unserved_kwh), check_setpoints(problem, rounding.setpoint_a)
-    )
-    found_gap = (costs.total_gbp - bound_gbp) / max(1.0, abs(bound_gbp))
-    unserveable_kwh = problem.session_energy_kwh - network.serveable_kwh
-    return DispatchPlan(
-        power_kw=power_kw,
-        unserved_kwh=costs.unserved_kwh,
-        unserveable_kwh=unserveable_kwh,
-        shortfall_kw=costs.shortfall_kw,
-        node_power_kw=costs.node_power_kw,
-        node_price_gbp_per_kwh=node_price,
-        cost_gbp=costs.total_gbp,
-        cost_energy_gbp=costs.energy_gbp,
-        cost_unserved_gbp=costs.unserved_gbp,
-        cost_shortfall_gbp=costs.shortfall_gbp,
-        cost_ramp_gbp=costs.ramp_gbp,
-        unavoidable_gbp=float(problem.session_unserved_gbp_per_kwh @ unserveable_kwh),
-        lower_bound_gbp=bound_gbp,
-        gap=found_gap,
-        setpoint_a=rounding.setpoint_a,
-        rounded_unserved_kwh=rounding.unserved_kwh,
-        rounding_cost_gbp=rounding.costs.total_gbp - costs.total_gbp,
-        max_violation_kw=violation_kw,
-        rung="certified" if found_gap <= gap else "time-boxed",
-        method=_method(rounds),
-        iterations=rounds.n_round,
-        solve_s=0.0,
-    )
 
 
 def _method(rounds: Coordination) -> str:

@@ -10,24 +10,20 @@ Source: docs/methods/dispatch.md
 import logging
 import math
 import os
-from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
 from aggregator.core.errors import FlexError
-from aggregator.core.types import Float32Array
 from dispatch.core.bound import Prices, lower_bound_gbp
-from dispatch.core.check import check_power, check_setpoints
 from dispatch.core.child import solve_here, solve_in_child
-from dispatch.core.costs import Costs, price_plan
+from dispatch.core.costs import price_plan
 from dispatch.core.fast.engine import FAST, Start, solve_fast
 from dispatch.core.greedy import greedy_power_kw, safe_power_kw
 from dispatch.core.network import Network
-from dispatch.core.problem import DispatchPlan, DispatchProblem, Rung
+from dispatch.core.problem import DispatchPlan, DispatchProblem
+from dispatch.core.proof import Candidate, prove
 from dispatch.core.reference import SOLVERS, Solution, SolverFailed, SolverTimedOut
-from dispatch.core.rounding import round_plan
-from dispatch.core.sessions import serveable_kwh
 from dispatch.core.sparse import SPARSE
 
 logger = logging.getLogger(__name__)
@@ -49,18 +45,6 @@ class MethodNotAvailable(FlexError):
 
 class InvalidSolveOption(FlexError):
     code = "dispatch.solve_option_invalid"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    """Power within every limit, the prices for its certificate, and where both came from."""
-
-    power_kw: Float32Array
-    prices: Prices
-    method: str
-    iterations: int
-    rung: Rung
-    bound_gbp: float | None = None
 
 
 class _Stopwatch:
@@ -127,7 +111,15 @@ def solve(
             candidate = _by_engine(problem, network, watch, gap=gap, start=start, threads=threads or _cores())
     if candidate is None:
         candidate = _without_solver(problem, network, watch, start, threads=threads or _cores())
-    return _finished(problem, network, candidate, watch, gap=gap, threads=threads or _cores())
+    return prove(
+        problem,
+        network,
+        candidate,
+        gap=gap,
+        elapsed_s=watch.elapsed_s,
+        is_late=watch.is_late,
+        threads=threads or _cores(),
+    )
 
 
 def _methods_by_size(problem: DispatchProblem) -> tuple[str, ...]:
@@ -149,13 +141,14 @@ def _by_engine(
     gap: float,
     start: DispatchPlan | None,
     threads: int,
-) -> _Candidate | None:
+) -> Candidate | None:
     """The engine for any size, started from the earlier plan where there is one; None where no time is left."""
     if watch.left_s() <= 0:
         return None
     warm = None if start is None else Start(start.power_kw, _start_prices(problem, start))
     found = solve_fast(problem, network, gap=gap, left_s=watch.left_s, start=warm, threads=threads)
-    return _Candidate(found.power_kw, found.prices, FAST, found.iterations, "certified", found.bound_gbp)
+    node_price = found.prices.cap / problem.step_h
+    return Candidate(found.power_kw, node_price, found.bound_gbp, FAST, found.iterations, "certified")
 
 
 def _by_solver(
@@ -166,7 +159,7 @@ def _by_solver(
     solvers: tuple[str, ...],
     time_limit_s: float,
     threads: int,
-) -> _Candidate | None:
+) -> Candidate | None:
     """The first solver, or the next should it break; None when none proves an optimum in time."""
     for solver in solvers:
         try:
@@ -179,7 +172,8 @@ def _by_solver(
             continue
         method = {SPARSE: SPARSE, SOLVERS[0]: "reference"}.get(solver, f"reference ({solver})")
         power_kw = safe_power_kw(problem, network, solution.power_kw, watch.is_late)
-        return _Candidate(power_kw, solution.prices, method, solution.iterations, "certified")
+        bound_gbp, node_price = _bound_gbp(problem, network, solution.prices), solution.prices.cap / problem.step_h
+        return Candidate(power_kw, node_price, bound_gbp, method, solution.iterations, "certified")
     return None
 
 
@@ -193,16 +187,17 @@ def _solution(problem: DispatchProblem, solver: str, left_s: float | None, threa
 
 def _without_solver(
     problem: DispatchProblem, network: Network, watch: _Stopwatch, start: DispatchPlan | None, *, threads: int
-) -> _Candidate:
+) -> Candidate:
     """The greedy plan, or the earlier plan made safe where that costs less."""
     prices = _start_prices(problem, start)
     greedy_kw = greedy_power_kw(problem, network, watch.is_late, threads=threads)
-    greedy = _Candidate(greedy_kw, prices, "greedy", 0, "greedy")
+    bound_gbp, node_price = _bound_gbp(problem, network, prices), prices.cap / problem.step_h
+    greedy = Candidate(greedy_kw, node_price, bound_gbp, "greedy", 0, "greedy")
     if start is None:
         return greedy
     kept_kw = safe_power_kw(problem, network, start.power_kw, watch.is_late, threads=threads)
     if price_plan(problem, network, kept_kw).total_gbp < price_plan(problem, network, greedy.power_kw).total_gbp:
-        return _Candidate(kept_kw, prices, start.method, 0, "last-plan")
+        return Candidate(kept_kw, node_price, bound_gbp, start.method, 0, "last-plan")
     return greedy
 
 
@@ -214,56 +209,9 @@ def _start_prices(problem: DispatchProblem, start: DispatchPlan | None) -> Price
     return prices
 
 
-def _finished(
-    problem: DispatchProblem, network: Network, candidate: _Candidate, watch: _Stopwatch, *, gap: float, threads: int
-) -> DispatchPlan:
-    """Price, bound, round and check what was stored."""
-    costs = price_plan(problem, network, candidate.power_kw)
-    bound_gbp = _bound_gbp(problem, network, candidate)
-    rounding = round_plan(problem, network, candidate.power_kw, watch.is_late, threads=threads)
-    violation_kw = max(
-        check_power(problem, candidate.power_kw, costs.unserved_kwh),
-        check_setpoints(problem, rounding.setpoint_a),
-    )
-    found_gap = (costs.total_gbp - bound_gbp) / max(1.0, abs(bound_gbp))
-    unserveable_kwh = problem.session_energy_kwh - serveable_kwh(problem)
-    return DispatchPlan(
-        power_kw=candidate.power_kw,
-        unserved_kwh=costs.unserved_kwh,
-        unserveable_kwh=unserveable_kwh,
-        shortfall_kw=costs.shortfall_kw,
-        node_power_kw=costs.node_power_kw,
-        node_price_gbp_per_kwh=np.maximum(candidate.prices.cap, 0.0) / problem.step_h,
-        **_cost_fields(costs),
-        unavoidable_gbp=float(problem.session_unserved_gbp_per_kwh @ unserveable_kwh),
-        lower_bound_gbp=bound_gbp,
-        gap=found_gap,
-        setpoint_a=rounding.setpoint_a,
-        rounded_unserved_kwh=rounding.unserved_kwh,
-        rounding_cost_gbp=rounding.costs.total_gbp - costs.total_gbp,
-        max_violation_kw=violation_kw,
-        rung="time-boxed" if candidate.rung == "certified" and found_gap > gap else candidate.rung,
-        method=candidate.method,
-        iterations=candidate.iterations,
-        solve_s=watch.elapsed_s(),
-    )
-
-
-def _bound_gbp(problem: DispatchProblem, network: Network, candidate: _Candidate) -> float:
-    """The candidate's own bound, where it was taken at its prices already; else theirs or that of none."""
-    if candidate.bound_gbp is not None:
-        return candidate.bound_gbp
-    return max(lower_bound_gbp(problem, network, prices) for prices in (candidate.prices, Prices.zero(problem)))
-
-
-def _cost_fields(costs: Costs) -> dict[str, float]:
-    return {
-        "cost_gbp": costs.total_gbp,
-        "cost_energy_gbp": costs.energy_gbp,
-        "cost_unserved_gbp": costs.unserved_gbp,
-        "cost_shortfall_gbp": costs.shortfall_gbp,
-        "cost_ramp_gbp": costs.ramp_gbp,
-    }
+def _bound_gbp(problem: DispatchProblem, network: Network, prices: Prices) -> float:
+    """The better of the bound at these prices and of that at none."""
+    return max(lower_bound_gbp(problem, network, one) for one in (prices, Prices.zero(problem)))
 
 
 def _refuse_bad_options(
