@@ -105,7 +105,7 @@ class TestSolveCommand:
         assert f"method      {method}\n" in capsys.readouterr().out
 
     def test_refuses_a_method_that_is_not_there(self, paths):
-        with pytest.raises(CommandError, match="choose from .*auto.*reference.*sparse.*fast.*greedy"):
+        with pytest.raises(CommandError, match=r"choose from .*auto.*reference.*sparse.*fast.*greedy"):
             call_command("solve", *map(str, paths), "--method", "exact")
 
     def test_refuses_a_folder_that_is_not_there_before_it_solves(self, paths, tmp_path):
