@@ -115,7 +115,7 @@ class TestTwoWorkers:
         with caplog.at_level(logging.WARNING, logger=part_work.logger.name):
             plan = solve_in_parts(fleet, level=1, runners=parts_on_workers(clock=timezone.now, n_worker=2), **EXACT)
         killer.join(timeout=WITHIN_S)
-        assert killer.has_killed
+        assert killer.has_killed, f"{doomed.log.read_text()}\n{other.log.read_text()}"
         assert "late and given out again" in caplog.text
         whole = solve(fleet, **EXACT)
         assert plan.rung == "certified"
