@@ -36,7 +36,7 @@ AUTO_EXACT_SESSIONS, AUTO_EXACT_CELLS = 2_000, 200_000
 _MOST_THREADS = 4
 # Kept back of the time limit for an answer without the solver: a share, and what filling and rounding take.
 _RESERVE, _MOST_RESERVE = 0.1, 0.5
-_FILL_S_PER_SESSION = 0.000_01
+_FILL_S_PER_SESSION = 0.000_005
 
 
 class MethodNotAvailable(FlexError):
