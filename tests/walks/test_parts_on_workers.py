@@ -32,7 +32,9 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.broker]
 
 EXACT = {"method": "sparse", "gap": 1e-4, "time_limit_s": math.inf}
 OPEN_ROWS = "SELECT id FROM dispatch_partround WHERE answered_at IS NULL AND number >= 1 ORDER BY id FOR UPDATE"
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+# What a session waits for, pg_stat_activity tells its own role only; pg_locks tells everybody.
+WAITING = """SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+             WHERE NOT granted AND datname = current_database()"""
 HOLDERS = "SELECT count(DISTINCT leased_by) FROM aggregator_job WHERE kind = 'solve_part' AND state = 'leased'"
 
 
