@@ -3,12 +3,13 @@
 A plan stays safe after every single change made here: power is only taken, or added where there is room.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from aggregator.core.types import BoolArray, Float32Array, FloatArray, IntArray
+from dispatch.core.leaf import leaf
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
 from dispatch.core.rounding_account import Account
 from dispatch.core.tree import Tree
@@ -18,8 +19,6 @@ _RESOLUTION = 2.0**-22
 _EPS_KW = 1e-9
 # Room below this is not worth a look: it is what storing power left over.
 _LEAST_KW = 1e-6
-# Numba counts a reference for every array handed to a function; inner ones own none and do without: twice as fast.
-_LEAF: Any = {"cache": True, "nogil": True, "_nrt": False}
 
 
 class Fleet(NamedTuple):
@@ -188,7 +187,7 @@ def fill_sessions(
                 need_kw -= _raise(begin, node, share, load_kw, place, power_kw, i, t, most_kw)
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@leaf
 def _room_kw(
     begin: IntArray,
     node: IntArray,
@@ -210,7 +209,7 @@ def _room_kw(
     return room
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@leaf
 def _raise(
     begin: IntArray,
     node: IntArray,
@@ -269,7 +268,7 @@ def _fill_soft(
                 )
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@leaf
 def _offer(
     tariff: float,
     place: int,

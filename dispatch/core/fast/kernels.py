@@ -5,21 +5,18 @@ Compiled for the machine on first use and kept on disk. Power is a fraction ``x`
 prices are GBP per kW in a period, in float64. Source: docs/methods/dispatch.md
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from aggregator.core.types import Float32Array, FloatArray, Int32Array, IntArray
+from dispatch.core.leaf import summing_leaf
 
 # Cells of a session are padded to whole vector registers, so that the compiler's loops need no remainders.
 LANES = 16
 _FAR = np.float32(-1e30)
-# Sums may be taken in any order; nothing is assumed about NaN and infinity.
-_FAST = {"reassoc", "contract", "nsz", "arcp"}
 _TOLERANCE = np.float32(1e-5)
-# For innermost functions, which make no array: counting references to those they are handed took half of the time.
-_LEAF: Any = {"cache": True, "nogil": True, "fastmath": _FAST, "error_model": "numpy", "_nrt": False}
 
 
 class Sessions(NamedTuple):
@@ -105,7 +102,7 @@ class Step(NamedTuple):
     anchor: float
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@summing_leaf
 def _threshold(
     z: Float32Array, n_padded: np.uint64, total: np.float32, theta: np.float32, floor: np.float32
 ) -> np.float32:
@@ -139,7 +136,7 @@ def _threshold(
     return theta
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@summing_leaf
 def _largest(z: Float32Array, n_padded: np.uint64) -> np.float32:
     most = np.float32(z[0])
     for k in range(n_padded):
@@ -147,7 +144,7 @@ def _largest(z: Float32Array, n_padded: np.uint64) -> np.float32:
     return most
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@summing_leaf
 def _project_run(
     first: int,
     last: int,
@@ -192,7 +189,7 @@ def _project_run(
     return moved
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@summing_leaf
 def _add(total: FloatArray, share: float, row: FloatArray) -> None:
     """Add a share of a row; an array expression would make a temporary of each."""
     for t in range(np.uint64(len(total))):
@@ -257,7 +254,7 @@ def _charge(v: int, nodes: Nodes, dual: Dual, out: FloatArray) -> None:
             out[t] -= dual.ramp[r, t]
 
 
-@njit(**_LEAF)  # type: ignore[untyped-decorator]
+@summing_leaf
 def _move_caps(
     weight: float,
     image: float,
