@@ -13,7 +13,8 @@ from numba import njit
 from scipy import sparse
 
 from aggregator.core.types import BoolArray, Float32Array, FloatArray, IntArray
-from dispatch.core.fast.kernels import LANES, Chunks, Nodes, Sessions
+from dispatch.core.fast.bundles import Chunks, Nodes, Sessions
+from dispatch.core.fast.projection import LANES
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
 

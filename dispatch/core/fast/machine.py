@@ -15,7 +15,7 @@ import numpy as np
 from aggregator.core.types import Float32Array, FloatArray, IntArray
 from dispatch.core.bound import Prices
 from dispatch.core.fast import kernels
-from dispatch.core.fast.kernels import Dual, Primal, Step
+from dispatch.core.fast.bundles import Dual, Primal, Step, Work
 from dispatch.core.fast.layout import Layout
 
 # A new anchor: the residual fell to two fifths; it fell and rises again; a quarter of all steps was taken since.
@@ -38,13 +38,21 @@ class Machine:
         self.n_step, self.residual = 0, np.inf
         self._age, self._first_residual, self._last_residual = 0, np.inf, np.inf
         n_node, nodes = len(layout.node), layout.nodes
-        self._primal = Primal(
-            *(np.zeros(n, dtype=np.float32) for n in (layout.n_cell, layout.n_cell, len(layout.session)))
-        )
         shapes = ((n_node, n_period), nodes.request_step.shape, nodes.ramp_step.shape, (n_node, n_period))
-        self._dual, self._old = (Dual(*(np.zeros(shape) for shape in shapes)) for _ in range(2))
-        self._out = np.zeros((len(layout.chunks.node_first), n_period))
-        self._top_charge = np.zeros((n_node - nodes.n_low, n_period))
+        self._work = Work(
+            layout.sessions,
+            layout.chunks,
+            nodes,
+            layout.base,
+            top_charge=np.zeros((n_node - nodes.n_low, n_period)),
+            primal=Primal(
+                *(np.zeros(n, dtype=np.float32) for n in (layout.n_cell, layout.n_cell, len(layout.session)))
+            ),
+            dual=Dual(*(np.zeros(shape) for shape in shapes)),
+            old=Dual(*(np.zeros(shape) for shape in shapes)),
+            out=np.zeros((len(layout.chunks.node_first), n_period)),
+        )
+        self._primal, self._dual, self._old = self._work.primal, self._work.dual, self._work.old
         n_thread = max(1, min(threads, layout.n_cell // _CELLS_A_THREAD))
         self._parts = _shares(layout, n_thread)
         self._pool = ThreadPoolExecutor(n_thread, thread_name_prefix="dispatch") if n_thread > 1 else None
@@ -119,60 +127,29 @@ class Machine:
 
     def _take(self, n_step: int) -> FloatArray:
         moved = np.zeros((n_step, 3))
-        layout = self.layout
         if self._pool is None:
-            kernels.advance(
-                n_step,
-                self._age,
-                self.weight,
-                layout.sessions,
-                layout.chunks,
-                layout.nodes,
-                layout.base,
-                self._top_charge,
-                self._primal,
-                self._dual,
-                self._old,
-                self._out,
-                moved,
-            )
+            kernels.advance(n_step, self._age, self.weight, self._work, moved)
             return moved
         for k in range(n_step):
-            pull = 1.0 / (self._age + k + 2.0)
-            self._step(Step(self.weight, 2.0 * (1.0 - pull), -(1.0 - pull), pull), moved[k])
+            self._step(kernels.anchored_step(self.weight, self._age + k), moved[k])
         return moved
 
     def _step(self, step: Step, moved: FloatArray) -> None:
         """One step of all chunks, a share of them a thread, and of the top."""
-        layout = self.layout
         by_thread = np.zeros((len(self._parts) - 1, 3))
 
         def sweep(part: int) -> None:
-            kernels.sweep(
-                self._parts[part],
-                self._parts[part + 1],
-                layout.sessions,
-                layout.chunks,
-                layout.nodes,
-                layout.base,
-                self._top_charge,
-                self._primal,
-                self._dual,
-                self._old,
-                step,
-                self._out,
-                by_thread[part],
-            )
+            kernels.sweep(self._parts[part], self._parts[part + 1], self._work, step, by_thread[part])
 
         self._run(sweep, range(len(by_thread)))
-        kernels.move_top(layout.chunks, layout.nodes, self._dual, self._old, step, self._out, self._top_charge, moved)
+        kernels.move_top(self._work, step, moved)
         moved += by_thread.sum(axis=0)
 
     def _load_anew(self) -> None:
         """Add loads and charges up from power and prices as they are, and anchor there."""
         layout = self.layout
         kernels.add_loads(layout.chunks, layout.sessions, layout.nodes.n_low, self._primal.x, self._dual.load_kw)
-        kernels.charge_top(layout.nodes, self._dual, self._top_charge)
+        kernels.charge_top(self._work)
         self._each_cell(self._primal.anchor, self._primal.x)
         for anchor, now in zip(self._old, self._dual, strict=True):
             anchor[:] = now

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from dispatch.core.fast.kernels import LANES, _threshold
+from dispatch.core.fast.projection import LANES, threshold
 
 CELLS = st.lists(st.floats(-3.0, 3.0, width=32), min_size=1, max_size=40)
 
@@ -32,7 +32,7 @@ class TestThreshold:
     def test_finds_where_the_cells_add_up_from_any_guess(self, cells, part, guess, floor):
         z, n_padded = padded(cells)
         total = np.float32(part * len(cells))
-        theta = float(_threshold(z, n_padded, total, np.float32(guess), np.float32(floor)))
+        theta = float(threshold(z, n_padded, total, np.float32(guess), np.float32(floor)))
         assert theta >= np.float32(floor)
         if total_above(cells, floor) <= total:
             assert total_above(cells, theta) <= total + 1e-4
@@ -44,10 +44,10 @@ class TestThreshold:
 
     def test_stays_on_the_floor_where_there_is_less_than_asked(self):
         z, n_padded = padded([0.5, 0.25])
-        assert _threshold(z, n_padded, np.float32(2.0), np.float32(9.0), np.float32(-0.25)) == np.float32(-0.25)
+        assert threshold(z, n_padded, np.float32(2.0), np.float32(9.0), np.float32(-0.25)) == np.float32(-0.25)
 
     def test_takes_nothing_where_nothing_is_asked(self):
         cells = [0.5, 0.25, -1.0]
         z, n_padded = padded(cells)
-        theta = float(_threshold(z, n_padded, np.float32(0.0), np.float32(-3.0), np.float32(-5.0)))
+        theta = float(threshold(z, n_padded, np.float32(0.0), np.float32(-3.0), np.float32(-5.0)))
         assert total_above(cells, theta) <= 1e-6
