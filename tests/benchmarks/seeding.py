@@ -75,7 +75,8 @@ def _sow_nodes(n_evse: int, root: NetworkNode, *, has_phases: bool) -> None:
             FROM generate_series(0, {-(-n_feeder // n_under) - 1}) AS at
             """
         )
-        spread = f"{kva} * {n_under} * (0.85 + 0.3 * mod(id * 7919, 101) / 100.0)"
+        # By rank, not by key: keys go on counting from one database, or test, to the next.
+        spread = f"{kva} * {n_under} * (0.85 + 0.3 * mod(row_number() OVER (ORDER BY id) * 7919, 101) / 100.0)"
         _rate(f"SELECT id, {spread} FROM aggregator_networknode WHERE code ~ '^{letter}[0-9]+$'")
     if has_phases:
         _run(
@@ -87,7 +88,8 @@ def _sow_nodes(n_evse: int, root: NetworkNode, *, has_phases: bool) -> None:
             WHERE kind = 'feeder'
             """
         )
-        _rate("SELECT id, 160.0 + mod(id * 7919, 40) FROM aggregator_networknode WHERE kind = 'phase'")
+        kva = "160.0 + mod(row_number() OVER (ORDER BY id) * 7919, 40)"
+        _rate(f"SELECT id, {kva} FROM aggregator_networknode WHERE kind = 'phase'")
 
 
 def _rate(nodes_and_kva: str) -> None:
@@ -154,7 +156,8 @@ def _sow_sessions(root: NetworkNode) -> AvailabilityForecast:
              start_period, end_period, energy_kwh)
         SELECT {forecast.pk}, evse_id, dsrsp_id, 0.3 + 0.006 * draw, ARRAY[5, 6, 7], ARRAY[19, 20, 21], ARRAY[4, 9, 20],
             8 + mod(draw, 13), 36 + mod(draw * 7, 12), 4 + 0.003 * draw * draw
-        FROM (SELECT evse_id, dsrsp_id, mod(evse_id * 7919, 110) AS draw FROM aggregator_enrolment) AS drawn
+        FROM (SELECT evse_id, dsrsp_id, mod(row_number() OVER (ORDER BY evse_id) * 7919, 110) AS draw
+              FROM aggregator_enrolment) AS drawn
         ORDER BY evse_id
         """
     )
