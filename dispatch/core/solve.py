@@ -32,7 +32,7 @@ METHODS = ("auto", "reference", "sparse", "fast", "greedy")
 # The solvers of an exact method, each in turn where the one before breaks.
 EXACT = {"reference": SOLVERS, SPARSE: (SPARSE, *SOLVERS)}
 # Up to these sizes "auto" wants an exact vertex; above them, or should that fail, the engine for any size.
-AUTO_EXACT_SESSIONS, AUTO_EXACT_CELLS = 1_000, 100_000
+AUTO_EXACT_SESSIONS, AUTO_EXACT_CELLS = 2_000, 200_000
 _MOST_THREADS = 4
 # Kept back of the time limit for an answer without the solver: a share, and what filling and rounding take.
 _RESERVE, _MOST_RESERVE = 0.1, 0.5
