@@ -23,14 +23,16 @@ from dispatch.core.network import Network
 from dispatch.core.parts import PartRunner, parts_here
 from dispatch.core.problem import DispatchPlan, DispatchProblem
 from dispatch.core.proof import Candidate, prove
+from dispatch.core.sample import sampled_prices
 from dispatch.core.solve import solve
-from dispatch.core.split import Split, level_for, split_problem
+from dispatch.core.split import Split, level_for, split_problem, upper_prices
 
 logger = logging.getLogger(__name__)
 
 Runners: TypeAlias = Callable[[Sequence[DispatchProblem]], AbstractContextManager[PartRunner]]
-# Of the time limit, for the rounds; the rest is for repair, rounding and check of the whole.
-_TIME_OF_ROUNDS = 0.85
+# Of the time limit, by when a sample's prices are taken as they are, and by when rounds end; the rest is for repair,
+# rounding and check of the whole.
+_TIME_OF_SAMPLE, _TIME_OF_ROUNDS = 0.15, 0.85
 
 
 def solve_in_parts(
@@ -67,9 +69,13 @@ def solve_in_parts(
 
     if len(split.parts) < 2:
         return solve(problem, method=method, gap=gap, time_limit_s=time_limit_s)
+    sampled = sampled_prices(problem, network, lambda: left_s(_TIME_OF_SAMPLE))
+    prices = None if sampled is None else upper_prices(problem, split, sampled)
     with runners([part.problem for part in split.parts]) as runner:
         try:
-            rounds = coordinate(split, runner, method=method, gap=gap, left_s=lambda: left_s(_TIME_OF_ROUNDS))
+            rounds = coordinate(
+                split, runner, method=method, gap=gap, left_s=lambda: left_s(_TIME_OF_ROUNDS), prices=prices
+            )
         except PartsUnanswered as failure:
             logger.warning("a problem is solved whole, without a solver: %s", failure)
             plan = solve(problem, method="greedy", gap=gap, time_limit_s=max(left_s(), 0.1))

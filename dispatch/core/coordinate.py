@@ -33,8 +33,8 @@ _ENOUGH, _PART_GAP, _LOOSE = 0.8, 0.25, 0.3
 # Of the gap found: what a part is asked for while the prices are far off, where exact answers are wasted.
 _ROUGH = 0.05
 _LEAST_PART_GAP = 1e-8
-# How far from the best prices known the next are looked for, GBP per kWh, to begin with.
-_FIRST_REACH = 0.03
+# How far from the best prices known the next are looked for, GBP per kWh, to begin with: from guesses, from near ones.
+_FIRST_REACH, _NEAR_REACH = 0.03, 0.004
 _TIME_OF_ROUND_0 = 0.5
 
 
@@ -147,9 +147,9 @@ class _Search:
     """
 
     centre: FloatArray
+    reach: float
     bound_gbp: float = -np.inf
     answered: tuple[int, ...] = ()
-    reach: float = _FIRST_REACH
     promised_gbp: float = np.inf
 
     def hear(self, price: FloatArray, bound_gbp: float, answers: list[PartAnswer]) -> None:
@@ -167,11 +167,19 @@ class _Search:
 
 
 def coordinate(
-    split: Split, runner: PartRunner, *, method: str, gap: float, left_s: Callable[[], float]
+    split: Split,
+    runner: PartRunner,
+    *,
+    method: str,
+    gap: float,
+    left_s: Callable[[], float],
+    prices: Prices | None = None,
 ) -> Coordination:
     """Exchange prices until the mixed plan is proven within the gap, or time is up.
 
     Args:
+        prices: of ``split.upper``, to begin with, where some are known that are likely near; else what the parts
+            would have paid for more than their shares.
         left_s: seconds the rounds may still take.
 
     Raises:
@@ -182,8 +190,8 @@ def coordinate(
     held_kw, asked_by = _held(split)
     share_kw, tightest = shares(split, held_kw)
     first = rounds.ask(np.zeros_like(share_kw), share_kw, time_share=_TIME_OF_ROUND_0)
-    price = master.row_prices(*_by_row(split, _first_prices(split, first, tightest), asked_by))
-    search = _Search(price)
+    price = master.row_prices(prices or _by_row(split, _first_prices(split, first, tightest), asked_by))
+    search = _Search(price, reach=_FIRST_REACH if prices is None else _NEAR_REACH)
     try:
         while rounds.n_round <= MOST_ROUNDS and left_s() > 0:
             n_known = len(rounds.columns)
@@ -240,16 +248,17 @@ def shares(split: Split, held_kw: FloatArray) -> tuple[FloatArray, IntArray]:
     return share_kw, tightest
 
 
-def _by_row(split: Split, price: FloatArray, asked_by: IntArray) -> tuple[FloatArray, FloatArray]:
-    """(n_upper, n_period) prices, given to the caps or, (n_request, n_period), to the turn-downs that held the nodes.
+def _by_row(split: Split, price: FloatArray, asked_by: IntArray) -> Prices:
+    """(n_upper, n_period) prices in GBP per kWh, given to the caps or the turn-downs that held the nodes.
 
     A target is missed rather than met at more than its shortfall costs.
     """
-    request_price = np.zeros((split.upper.n_request, split.upper.n_period))
+    prices, step_h = Prices.zero(split.upper), split.upper.step_h
     for index, request in enumerate(split.upper.requests):
         here = asked_by[request.node] == index
-        request_price[index, here] = np.minimum(price[request.node, here], request.shortfall_gbp_per_kwh)
-    return np.where(asked_by < 0, price, 0.0), request_price
+        prices.request[index, here] = step_h * np.minimum(price[request.node, here], request.shortfall_gbp_per_kwh)
+    prices.cap[:] = np.where(asked_by < 0, step_h * price, 0.0)
+    return prices
 
 
 def _connected_kw(problem: DispatchProblem) -> FloatArray:

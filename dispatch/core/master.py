@@ -106,12 +106,16 @@ class Master:
         optimum = minimise(boxed)
         return optimum.row_price[n_part:], self.split.upper.step_h * float(boxed.cost @ optimum.value)
 
-    def row_prices(self, cap_gbp_per_kwh: FloatArray, turn_down_gbp_per_kwh: FloatArray) -> FloatArray:
-        """(n_row,) prices of (n_upper, n_period) on the caps, (n_request, n_period) on turn-downs, and nothing else."""
-        prices, caps = np.zeros(len(self.rows.node)), slice(self.n_cap)
-        prices[caps] = -cap_gbp_per_kwh[self.rows.node[caps], self.rows.period[caps]]
-        prices[self.n_cap : self.n_cap + self.n_request] = -turn_down_gbp_per_kwh[request_cells(self.split.upper)]
-        return prices
+    def row_prices(self, prices: Prices) -> FloatArray:
+        """(n_row,) prices of ``Split.upper``'s caps, requests and ramps."""
+        rows, price = self.rows, np.zeros(len(self.rows.node))
+        cap, request, ramp = np.split(np.arange(len(price)), np.cumsum([self.n_cap, self.n_request]))
+        price[cap] = -prices.cap[rows.node[cap], rows.period[cap]]
+        is_most = np.isfinite(rows.upper_kw[request])
+        price[request] = np.where(is_most, -1.0, 1.0) * prices.request[request_cells(self.split.upper)]
+        change = rows.node[ramp], rows.period[ramp] - 1
+        price[ramp] = prices.ramp_down[change] - prices.ramp_up[change]
+        return price / self.split.upper.step_h
 
     def prices(self, row_price: FloatArray) -> Prices:
         """The same prices as ``bound.Prices`` of ``Split.upper``: none negative, up and down of a ramp apart."""

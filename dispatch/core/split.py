@@ -15,6 +15,7 @@ from scipy import sparse
 
 from aggregator.core.errors import FlexError
 from aggregator.core.types import BoolArray, FloatArray, IntArray
+from dispatch.core.bound import Prices
 from dispatch.core.network import Network
 from dispatch.core.problem import PROBLEM_FIELDS, DispatchProblem
 from dispatch.core.tree import Tree
@@ -128,6 +129,24 @@ def charged(problem: DispatchProblem, charge_gbp_per_kw: FloatArray, ceiling_kw:
         problem,
         node_limit_kw=limit_kw,
         price_gbp_per_kwh=problem.price_gbp_per_kwh + charge_gbp_per_kw / problem.step_h,
+    )
+
+
+def of_sessions(problem: DispatchProblem, sessions: IntArray) -> DispatchProblem:
+    """The same problem with these sessions only."""
+    chosen = {field: getattr(problem, field)[sessions] for field in _OF_SESSIONS}
+    return replace(problem, session_node=problem.session_node[sessions], **chosen)
+
+
+def upper_prices(problem: DispatchProblem, split: Split, prices: Prices) -> Prices:
+    """The whole problem's prices of what is above the cut, as ``Split.upper`` counts its nodes and requests."""
+    nodes = split.upper_nodes
+    asked = np.array([one.node for one in problem.requests], dtype=np.int64)
+    return Prices(
+        cap=prices.cap[nodes],
+        request=prices.request[np.isin(asked, nodes)],
+        ramp_up=prices.ramp_up[nodes],
+        ramp_down=prices.ramp_down[nodes],
     )
 
 

@@ -110,3 +110,13 @@ def _add_windows(total: FloatArray, place: IntArray, start: IntArray, end: IntAr
     for i in range(len(place)):
         for t in range(start[i], end[i]):
             total[place[i], t] += kw[i]
+
+
+@njit(cache=True)
+def add_upwards(parent: IntArray, own: IntArray) -> IntArray:
+    """(n_node,) sums of ``own`` over each node's subtree."""
+    total = own.copy()
+    for v in range(len(parent) - 1, -1, -1):
+        if parent[v] >= 0:
+            total[parent[v]] += total[v]
+    return total

@@ -49,6 +49,7 @@ def warm_up() -> float:
     hard = replace(soft, requests=(), ramp_gbp_per_kwh=0.0)
     for problem in (soft, hard):
         plan = solve(problem, method="fast", time_limit_s=float("inf"), threads=1)
+        solve(problem, method="fast", time_limit_s=float("inf"), threads=1, start=plan)
         solve(problem, method="greedy", start=plan, threads=1)
         solve(problem, method="sparse", time_limit_s=float("inf"))
     return perf_counter() - began

@@ -6,16 +6,15 @@ from aggregator.core.types import Float32Array, FloatArray, Int32Array, IntArray
 
 
 class Sessions(NamedTuple):
-    """(n_session,) in the engine's order: first period, periods, first padded cell, rating, periods at full power to
-    the energy, unserved price in GBP per kW and period, row of the tariff table."""
+    """Sessions in the engine's order, what is read together lying together.
 
-    start: Int32Array
-    n_cell: Int32Array
-    offset: IntArray
-    rated_kw: Float32Array
-    full_periods: Float32Array
-    unserved: Float32Array
-    tariff: Int32Array
+    Attributes:
+        whole: (n_session, 4) first period, period after the last, row of the tariff table, first block of cells.
+        real: (n_session, 3) rating in kW, periods at full power to the energy, unserved price in GBP per kW and period.
+    """
+
+    whole: Int32Array
+    real: Float32Array
 
 
 class Nodes(NamedTuple):
@@ -63,7 +62,7 @@ class Chunks(NamedTuple):
 
 
 class Primal(NamedTuple):
-    """(n_cell,) fractions and their anchor; (n_session,) thresholds of the last projection, to start the next from."""
+    """(n_cell,) fractions, nothing outside windows, and their anchor; (n_session,) thresholds to start from."""
 
     x: Float32Array
     anchor: Float32Array
@@ -92,7 +91,7 @@ class Work(NamedTuple):
     """Everything a step works on; prices, power and the two tables of the top are changed in place.
 
     Attributes:
-        base: (n_tariff, n_period + padding) GBP per kW in a period.
+        base: (n_tariff, n_period padded to whole blocks) GBP per kW in a period.
         top_charge: (n_top, n_period) what a kW is charged at each node of the top.
         dual, old: prices and loads, and their anchor.
         out: (n_chunk, n_period) each chunk's extrapolated load.

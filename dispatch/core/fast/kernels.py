@@ -11,14 +11,14 @@ from numba import njit
 from aggregator.core.types import Float32Array, FloatArray, IntArray
 from dispatch.core.fast.bundles import Chunks, Sessions, Step, Work
 from dispatch.core.fast.price_moves import charge_node, move_node
-from dispatch.core.fast.projection import LANES, project_run
+from dispatch.core.fast.projection import cells, padded, project_run
 from dispatch.core.leaf import summing_leaf
 
 
 @summing_leaf
-def _add(total: FloatArray, share: float, row: FloatArray) -> None:
-    """Add a share of a row; an array expression would make a temporary of each."""
-    for t in range(np.uint64(len(total))):
+def _add(total: FloatArray | Float32Array, share: float, row: FloatArray | Float32Array) -> None:
+    """Add a share of a row, which may be longer; an array expression would make a temporary of each."""
+    for t in range(np.uint64(min(len(total), len(row)))):
         total[t] += share * row[t]
 
 
@@ -27,29 +27,26 @@ def _work_runs(c: int, work: Work, step: Step, charges: FloatArray, loads: Float
     """Project every run of chunk ``c`` at the charges of the nodes it loads, and add what comes to their ``loads``."""
     chunks, sessions, primal, base, out = work.chunks, work.sessions, work.primal, work.base, work.out[c]
     n_period, low = len(out), chunks.node_first[c]
-    port, place, row = np.zeros(n_period), np.empty(n_period), np.empty(n_period)
-    charge = np.zeros(n_period + LANES, dtype=np.float32)
-    doubled, z = np.zeros(n_period + LANES, dtype=np.float32), np.empty(n_period + LANES, dtype=np.float32)
+    port = np.zeros(n_period)
+    charge, doubled = np.zeros(padded(n_period), dtype=np.float32), np.zeros(padded(n_period), dtype=np.float32)
+    z, was = np.empty(padded(n_period), dtype=np.float32), np.empty(padded(n_period), dtype=np.float32)
     for k in range(chunks.top_ptr[c], chunks.top_ptr[c + 1]):
         _add(port, chunks.top_share[k], work.top_charge[chunks.top_node[k]])
     out[:] = 0.0
     for r in range(chunks.run_first[c], chunks.run_first[c + 1]):
-        place[:] = port
-        for k in range(chunks.run_ptr[r], chunks.run_ptr[r + 1]):
-            _add(place, chunks.run_share[k], charges[chunks.run_node[k] - low])
         for t in range(n_period):
-            charge[t] = place[t]
+            charge[t] = port[t]
+        for k in range(chunks.run_ptr[r], chunks.run_ptr[r + 1]):
+            _add(charge, chunks.run_share[k], charges[chunks.run_node[k] - low])
         doubled[:] = 0.0
         eta = np.float32(1.0 / (step.weight * chunks.degree[r]))
         here = project_run(
-            chunks.session_first[r], chunks.session_last[r], sessions, primal, base, charge, eta, step, doubled, z
+            chunks.session_first[r], chunks.session_last[r], sessions, primal, base, charge, eta, step, doubled, z, was
         )
         moved[0] += here * step.weight * chunks.degree[r]
-        for t in range(n_period):
-            row[t] = doubled[t]
         for k in range(chunks.run_ptr[r], chunks.run_ptr[r + 1]):
-            _add(loads[chunks.run_node[k] - low], chunks.run_share[k], row)
-        _add(out, 1.0, row)
+            _add(loads[chunks.run_node[k] - low], chunks.run_share[k], doubled)
+        _add(out, 1.0, doubled)
 
 
 @njit(cache=True, nogil=True)
@@ -118,9 +115,9 @@ def add_loads(chunks: Chunks, sessions: Sessions, n_low: int, x: Float32Array, l
         for r in range(chunks.run_first[c], chunks.run_first[c + 1]):
             run[:] = 0.0
             for i in range(chunks.session_first[r], chunks.session_last[r]):
-                s, o = sessions.start[i], sessions.offset[i]
-                for k in range(sessions.n_cell[i]):
-                    run[s + k] += sessions.rated_kw[i] * x[o + k]
+                s, n, o = cells(sessions, i)
+                for k in range(n):
+                    run[s + k] += sessions.real[i, 0] * x[o + k]
             for k in range(chunks.run_ptr[r], chunks.run_ptr[r + 1]):
                 load_kw[chunks.run_node[k]] += chunks.run_share[k] * run
             for k in range(chunks.top_ptr[c], chunks.top_ptr[c + 1]):
@@ -133,8 +130,9 @@ def write_power(
 ) -> None:
     """Write fractions [first, last) as kW into the problem's (n_session, n_period) order."""
     for i in range(first, last):
-        s, o, rated, row = sessions.start[i], sessions.offset[i], sessions.rated_kw[i], power_kw[session[i]]
-        for k in range(sessions.n_cell[i]):
+        s, n, o = cells(sessions, i)
+        rated, row = sessions.real[i, 0], power_kw[session[i]]
+        for k in range(n):
             row[s + k] = rated * x[o + k]
 
 
@@ -144,7 +142,8 @@ def read_power(
 ) -> None:
     """Read (n_session, n_period) kW into fractions [first, last)."""
     for i in range(first, last):
-        s, o, rated, row = sessions.start[i], sessions.offset[i], sessions.rated_kw[i], power_kw[session[i]]
+        s, n, o = cells(sessions, i)
+        rated, row = sessions.real[i, 0], power_kw[session[i]]
         if rated > 0:
-            for k in range(sessions.n_cell[i]):
+            for k in range(n):
                 x[o + k] = min(max(row[s + k] / rated, np.float32(0.0)), np.float32(1.0))

@@ -14,9 +14,11 @@ from scipy import sparse
 
 from aggregator.core.types import BoolArray, Float32Array, FloatArray, IntArray
 from dispatch.core.fast.bundles import Chunks, Nodes, Sessions
-from dispatch.core.fast.projection import LANES
+from dispatch.core.fast.lanes import LANES
+from dispatch.core.fast.projection import padded
 from dispatch.core.network import Network
 from dispatch.core.problem import TURN_DOWN, DispatchProblem
+from dispatch.core.tree import add_upwards
 
 SESSIONS_PER_CHUNK = 1_000
 # A row nobody can load still has a step, so that its price settles.
@@ -30,7 +32,7 @@ class Layout:
     Attributes:
         session, node: (n_session,), (n_node,) the problem's index of each of the engine's.
         n_cell: padded cells of all sessions together.
-        base: (n_tariff, n_period + padding) GBP per kW in a period.
+        base: (n_tariff, padded n_period) GBP per kW in a period.
     """
 
     session: IntArray
@@ -64,7 +66,7 @@ def lay_out(
     shares = sparse.csc_matrix(tree.shares.tocsc()[:, by_node])
     chunks = _chunks(cut, shares, cut.rank[tree.place_node[by_node]], first, _degree(problem, network)[by_node])
     sessions, n_cell = _sessions(problem, network, session, unserved_gbp_per_kwh)
-    base = np.zeros((len(problem.price_gbp_per_kwh), problem.n_period + LANES), dtype=np.float32)
+    base = np.zeros((len(problem.price_gbp_per_kwh), padded(problem.n_period)), dtype=np.float32)
     base[:, : problem.n_period] = problem.step_h * problem.price_gbp_per_kwh
     return Layout(
         session, cut.order, n_cell, sessions, _nodes(problem, network, cut, shortfall_gbp_per_kwh), chunks, base
@@ -78,7 +80,7 @@ def _cut(problem: DispatchProblem) -> _Cut:
     """
     parent, n_node = problem.node_parent, problem.n_node
     own = np.bincount(problem.session_node, minlength=n_node)
-    below = _add_upwards(parent, own)
+    below = add_upwards(parent, own)
     top = below > SESSIONS_PER_CHUNK
     above = np.maximum(parent, 0)
     shared_phase = problem.node_is_phase & (parent >= 0) & (own[above] > 0)
@@ -94,22 +96,19 @@ def _cut(problem: DispatchProblem) -> _Cut:
 def _sessions(
     problem: DispatchProblem, network: Network, session: IntArray, unserved_gbp_per_kwh: FloatArray
 ) -> tuple[Sessions, int]:
-    """The sessions in the engine's order, and how many padded cells they have."""
+    """The sessions in the engine's order, and how many cells they have.
+
+    Cells are blocks of ``LANES`` periods that begin where such a block of the day begins, so that sessions of a place
+    add to its load in step.
+    """
     rated_kw, step_h = problem.session_max_kw[session], problem.step_h
     full_kwh = step_h * rated_kw
     periods = np.divide(network.serveable_kwh[session], full_kwh, out=np.zeros(len(session)), where=full_kwh > 0)
-    n_cell = (problem.session_end - problem.session_start)[session]
-    offset = np.concatenate([[0], np.cumsum(-(-n_cell // LANES) * LANES)])
-    laid_out = Sessions(
-        start=problem.session_start[session].astype(np.int32),
-        n_cell=n_cell.astype(np.int32),
-        offset=offset[:-1].astype(np.int64),
-        rated_kw=rated_kw.astype(np.float32),
-        full_periods=periods.astype(np.float32),
-        unserved=(step_h * unserved_gbp_per_kwh[session]).astype(np.float32),
-        tariff=problem.session_tariff[session].astype(np.int32),
-    )
-    return laid_out, int(offset[-1])
+    start, end = problem.session_start[session], problem.session_end[session]
+    block = np.concatenate([[0], np.cumsum(-(-end // LANES) - start // LANES)])
+    whole = np.stack([start, end, problem.session_tariff[session], block[:-1]], axis=1)
+    real = np.stack([rated_kw, periods, step_h * unserved_gbp_per_kwh[session]], axis=1)
+    return Sessions(whole.astype(np.int32), real.astype(np.float32)), int(LANES * block[-1])
 
 
 def _degree(problem: DispatchProblem, network: Network) -> FloatArray:
@@ -228,13 +227,3 @@ def _walk_position(parent: IntArray) -> IntArray:
         free[parent[v]] += size[v]
         free[v] = position[v] + 1
     return position
-
-
-@njit(cache=True)
-def _add_upwards(parent: IntArray, own: IntArray) -> IntArray:
-    """(n_node,) sums of ``own`` over each node's subtree."""
-    total = own.copy()
-    for v in range(len(parent) - 1, -1, -1):
-        if parent[v] >= 0:
-            total[parent[v]] += total[v]
-    return total

@@ -41,16 +41,20 @@ def _move_caps(
     old_price: FloatArray,
     moved: FloatArray,
 ) -> None:
-    """Move a node's cap prices; without a branch, so that periods go through the processor side by side."""
+    """Move a node's cap prices; without a branch, so that periods go through the processor side by side.
+
+    In two loops: over more than some six arrays the compiler gives up proving that they do not overlap.
+    """
     squared, crossed = 0.0, 0.0
     for t in range(np.uint64(len(doubled))):
-        was, y = load_kw[t], price[t]
-        now = 0.5 * (doubled[t] + was)
+        y = price[t]
         z = max(0.0, y + weight * cap_step[t] * (doubled[t] - cap_kw[t])) if cap_step[t] > 0 else 0.0
-        load_kw[t] = image * now + iterate * was + anchor * old_load_kw[t]
         price[t] = image * z + iterate * y + anchor * old_price[t]
         squared += (z - y) * (z - y) * cap_scale[t]
-        crossed += (z - y) * (now - was)
+        crossed += 0.5 * (z - y) * (doubled[t] - load_kw[t])
+    for t in range(np.uint64(len(doubled))):
+        was = load_kw[t]
+        load_kw[t] = image * 0.5 * (doubled[t] + was) + iterate * was + anchor * old_load_kw[t]
     moved[1] += squared / weight
     moved[2] += crossed
 

@@ -87,6 +87,20 @@ class TestAgainstTheWhole:
         assert_safe_and_accounted(problem, plan)
 
 
+class TestFromASample:
+    """First prices of a sample, with ramps above the cut, against first prices of the parts' shares."""
+
+    def test_begins_near_the_end(self, small_primaries, monkeypatch):
+        problem = national_fleet(Shape(800, n_period=24, phases=True, requests=True, ramps=True))
+        guessed = solve_in_parts(problem, level=1, **EXACT)
+        monkeypatch.setattr("dispatch.core.sample.SAMPLE_SESSIONS", 200)
+        plan = solve_in_parts(problem, level=1, **EXACT)
+        assert plan.rung == "certified"
+        assert plan.iterations < guessed.iterations
+        assert plan.cost_gbp <= guessed.cost_gbp + GAP * abs(guessed.lower_bound_gbp)
+        assert_safe_and_accounted(problem, plan)
+
+
 @pytest.fixture
 def small_primaries(monkeypatch):
     """Four primaries of 200 EVSEs instead of ten of 8,000 under a grid point."""
