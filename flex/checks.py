@@ -80,6 +80,11 @@ def _unsafe_beyond_loopback() -> list[CheckMessage]:
                 "SECRET_KEY must be set: a generated key is lost with the machine's var folder.",
                 "flex.E005",
             ),
+            (
+                settings.SIGNING_KEY_IS_GENERATED,
+                "SIGNING_KEY_FILE must be set: evidence is signed with a key that is kept.",
+                "flex.E014",
+            ),
             ("*" in settings.ALLOWED_HOSTS, "ALLOWED_HOSTS names hosts; '*' accepts any.", "flex.E006"),
             (
                 not settings.DATABASE_URL,

@@ -72,6 +72,10 @@ def _generated_secret_key() -> str:
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or _generated_secret_key()
 SECRET_KEY_IS_GENERATED = not env.str("SECRET_KEY", default="")
+# Signs evidence packs. Unset, one is made in var at first use: for trying. Retired keys are published still.
+SIGNING_KEY_FILE = Path(env.str("SIGNING_KEY_FILE", default="") or VAR_DIR / "signing_key.pem")
+SIGNING_KEY_IS_GENERATED = not env.str("SIGNING_KEY_FILE", default="")
+SIGNING_RETIRED_KEYS = env.list("SIGNING_RETIRED_KEYS", default=[])
 DEBUG = env.bool("DEBUG", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=LOOPBACK_HOSTS)
 
@@ -306,7 +310,13 @@ PROBLEM_STATUSES = {
     "fleet.not_in_force": 409,
     "limits.changed_since": 409,
     "markets.request_known": 409,
+    "markets.product_changed": 409,
+    "markets.product_exists": 409,
     "settlement.release_refused": 409,
+    "evidence.differs": 409,
+    "evidence.too_large": 413,
+    "trading.unknown": 404,
+    "trading.transition_refused": 409,
     "control.unknown_act": 404,
     "control.decided": 409,
     "control.expired": 409,
@@ -335,6 +345,8 @@ DUAL_APPROVAL_MW_PER_MINUTE = _number(
 DUAL_APPROVAL_EVSES = _whole_number("DUAL_APPROVAL_EVSES", env.str("DUAL_APPROVAL_EVSES", default="500"))
 DUAL_APPROVAL_LIMITS = _whole_number("DUAL_APPROVAL_LIMITS", env.str("DUAL_APPROVAL_LIMITS", default="0"))
 DUAL_APPROVAL_STATEMENTS = _whole_number("DUAL_APPROVAL_STATEMENTS", env.str("DUAL_APPROVAL_STATEMENTS", default="0"))
+# Day of the next month at whose beginning a month's readings close for its invoices; the command refuses 29 and more.
+INVOICE_CUTOFF_DAY = _whole_number("INVOICE_CUTOFF_DAY", env.str("INVOICE_CUTOFF_DAY", default="15"))
 # Registered EVSEs may never add up to more: 300 MW of load control is an essential service.
 CONTROLLABLE_CAP_MW = _number("CONTROLLABLE_CAP_MW", env.str("CONTROLLABLE_CAP_MW", default="290"))
 EVENT_ANCHOR_FILE = Path(env.str("EVENT_ANCHOR_FILE", default=str(VAR_DIR / "event-anchors.jsonl")))

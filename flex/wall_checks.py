@@ -10,6 +10,15 @@ from django.db import connections
 from aggregator import policies as aggregator_policies
 from dispatch import part_policies
 from dispatch import policies as dispatch_policies
+from markets import (
+    cause_policies,
+    invoice_policies,
+    ledger_policies,
+    settled_policies,
+    settlement_policies,
+    trading_policies,
+    volume_policies,
+)
 from markets import policies as markets_policies
 
 POLICIES = (
@@ -17,6 +26,13 @@ POLICIES = (
     *dispatch_policies.POLICIES,
     *part_policies.POLICIES,
     *markets_policies.POLICIES,
+    *trading_policies.POLICIES,
+    *ledger_policies.POLICIES,
+    *settled_policies.POLICIES,
+    *settlement_policies.POLICIES,
+    *volume_policies.POLICIES,
+    *cause_policies.POLICIES,
+    *invoice_policies.POLICIES,
 )
 IN_FORCE = """
 SELECT relname, polname FROM pg_policy JOIN pg_class ON pg_class.oid = polrelid

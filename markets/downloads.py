@@ -1,7 +1,7 @@
-"""Files people take away: the bytes as published, never made again."""
+"""Files people take away: the bytes as published, and the other formats made of them."""
 
-import hashlib
-import re
+from http import HTTPStatus
+from typing import ClassVar
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.cache import get_conditional_response
@@ -9,13 +9,15 @@ from django.views import View
 
 from aggregator.core.errors import FlexError
 from aggregator.core.permissions import Action
-from aggregator.viewer import viewer_of
+from aggregator.site.views import PUBLIC
+from aggregator.viewer import Viewer, viewer_of
 from markets.models import Statement
 from markets.queries import statements_seen_by
+from markets.services.evidence import evidence_pack
+from markets.services.signing import key_set
+from markets.services.statement_files import CSV, NamedFile, statement_file
 
-
-class StatementAltered(FlexError):
-    code = "markets.statement_altered"
+TEXT = "text/plain; charset=utf-8"
 
 
 class StatementDownload(View):
@@ -23,38 +25,74 @@ class StatementDownload(View):
 
     action = Action.SEE_STATEMENTS
     http_method_names = ["get", "head", "options"]
+    suffix: ClassVar[str] = CSV
 
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
-        return statement_file(request, self._readable(pk))
+        return file_response(request, statement_file(statement=self.readable(pk), suffix=self.suffix))
 
-    def _readable(self, pk: int) -> Statement:
+    def readable(self, pk: int) -> Statement:
+        """The statement, if the viewer may read it.
+
+        Raises:
+            Http404: there is none, or it is not theirs.
+        """
         seen = statements_seen_by(viewer_of(self.request).organisation)
-        found = seen.select_related("settlement_run__event__signal", "organisation").filter(pk=pk).first()
+        run = "settlement_run__event"
+        found = seen.select_related(f"{run}__signal", f"{run}__product", "organisation").filter(pk=pk).first()
         if found is None:
             raise Http404("There is no such statement, or it is not yours to read.")
         return found
 
 
-def statement_file(request: HttpRequest, statement: Statement) -> HttpResponse:
-    """A statement's bytes with their SHA-256 as ETag, or 304 where the reader has them.
+class ExcelDownload(StatementDownload):
+    suffix = "xlsx"
 
-    Raises:
-        StatementAltered: the stored bytes are not those that were published.
-    """
-    content = bytes(statement.content)
-    if hashlib.sha256(content).hexdigest() != statement.sha256:
-        raise StatementAltered(f"statement {statement.pk} is not what was published", statement=statement.pk)
-    response = HttpResponse(content, content_type="text/csv; charset=utf-8")
-    response.headers["Content-Disposition"] = f'attachment; filename="{file_name(statement)}"'
+
+class ParquetDownload(StatementDownload):
+    suffix = "parquet"
+
+
+class PdfDownload(StatementDownload):
+    suffix = "pdf"
+
+
+class EvidenceDownload(StatementDownload):
+    """The statement's evidence pack, with meter readings for whose they are alone."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        statement = self.readable(pk)
+        try:
+            pack = evidence_pack(statement=statement, with_readings=sees_readings(viewer_of(request), statement))
+        except FlexError as error:
+            return HttpResponse(
+                f"{error.message}\n", status=HTTPStatus.CONFLICT, content_type="text/plain; charset=utf-8"
+            )
+        return file_response(request, pack)
+
+
+class SigningKeys(View):
+    """The public keys that evidence is signed with, now and before: a JSON Web Key set for everybody."""
+
+    action = PUBLIC
+    http_method_names = ["get", "head", "options"]
+
+    def get(self, request: HttpRequest) -> HttpResponse:  # noqa: ARG002 - Django's signature
+        response = HttpResponse(key_set(), content_type="application/jwk-set+json")
+        response.headers["Cache-Control"] = "public, max-age=3600"
+        return response
+
+
+def sees_readings(viewer: Viewer, statement: Statement) -> bool:
+    """Whether the viewer may see each meter's readings behind a statement: its DSRSP, where it may see readings."""
+    return viewer.organisation.pk == statement.organisation_id and viewer.may(Action.SEE_READINGS)
+
+
+def file_response(request: HttpRequest, file: NamedFile) -> HttpResponse:
+    """A file to keep, with its SHA-256 as ETag, or 304 where the reader has it."""
+    response = HttpResponse(file.content, content_type=file.media_type)
+    response.headers["Content-Disposition"] = f'attachment; filename="{file.name}"'
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Cache-Control"] = "private, no-cache"
-    etag = f'"{statement.sha256}"'
+    etag = f'"{file.sha256}"'
     response.headers["ETag"] = etag
     return get_conditional_response(request, etag=etag, response=response) or response
-
-
-def file_name(statement: Statement) -> str:
-    """Name a statement's file from what it states, in characters every file system takes."""
-    run = statement.settlement_run
-    name = f"statement_{run.event.signal.reference}_{statement.organisation.code}_v{run.version}"
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name) + ".csv"

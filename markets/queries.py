@@ -3,14 +3,36 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import TypeVar
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import Collate
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Collate, Now
 
-from aggregator.models import Organisation
+from aggregator.models import Enrolment, NetworkNode, Organisation, TenantManager
 from dispatch.models import Setpoint
-from markets.models import CycleNode, CycleRun, FlexEvent, Instruction, Product, SettlementRun, Statement
+from markets.models import (
+    Contract,
+    CycleNode,
+    CycleRun,
+    DeliveredVolumeFile,
+    FlexEvent,
+    FlexOffer,
+    FlexOrder,
+    FlexRequest,
+    Instruction,
+    Invoice,
+    LedgerClaim,
+    Market,
+    Nomination,
+    PrimacyRule,
+    Product,
+    SettledDay,
+    SettlementRun,
+    StackingRule,
+    Statement,
+)
 
+T = TypeVar("T", FlexRequest, FlexOffer, Contract, FlexOrder)
 SEES_EVERY_STATEMENT = (Organisation.Kind.MARKET_OPERATOR, Organisation.Kind.PLATFORM)
 
 
@@ -83,7 +105,7 @@ def _statement_row(statement: Statement) -> StatementRow:
         dsrsp_code=statement.organisation.code,
         dsrsp_name=statement.organisation.name,
         version=run.version,
-        run_type=run.get_run_type_display(),
+        run_type=run.code,
         as_of=run.as_of,
         is_superseded=hasattr(run, "superseded_by"),
         instructed_kwh=statement.instructed_kwh,
@@ -106,6 +128,14 @@ def settlement_runs_seen_by(organisation: Organisation) -> QuerySet[SettlementRu
     return runs.filter(Exists(readable)).order_by("-created_at", "-pk")
 
 
+def delivered_files_seen_by(organisation: Organisation) -> QuerySet[DeliveredVolumeFile]:
+    """Files of delivered volumes: a DSRSP its own, the platform all."""
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return DeliveredVolumeFile.objects.for_tenant(organisation)
+    files = DeliveredVolumeFile.objects.across_tenants()
+    return files if organisation.kind == Organisation.Kind.PLATFORM else files.none()
+
+
 def products_seen_by(_organisation: Organisation) -> QuerySet[Product]:
     """Products are published: everybody sees every version."""
     return Product.objects.select_related("buyer").order_by("code", "version")
@@ -121,6 +151,16 @@ def instructions_seen_by(organisation: Organisation) -> QuerySet[Instruction]:
     return instructions if organisation.kind in SEES_EVERY_STATEMENT else instructions.none()
 
 
+def invoices_seen_by(organisation: Organisation) -> QuerySet[Invoice]:
+    """Invoices an organisation may read: a DSRSP its own, a DNO those of products it buys."""
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return Invoice.objects.for_tenant(organisation)
+    invoices = Invoice.objects.across_tenants()
+    if organisation.kind == Organisation.Kind.DNO:
+        return invoices.filter(buyer=organisation)
+    return invoices if organisation.kind in SEES_EVERY_STATEMENT else invoices.none()
+
+
 def flex_events_seen_by(organisation: Organisation) -> QuerySet[FlexEvent]:
     """Calls on products: a DSRSP those it was instructed or settled under, a DNO those of products it buys."""
     events = FlexEvent.objects.select_related("product", "signal__node")
@@ -131,3 +171,101 @@ def flex_events_seen_by(organisation: Organisation) -> QuerySet[FlexEvent]:
     if organisation.kind == Organisation.Kind.DNO:
         return events.filter(product__buyer=organisation)
     return events if organisation.kind in SEES_EVERY_STATEMENT else events.none()
+
+
+def as_known_at(days: QuerySet[SettledDay], at: datetime) -> QuerySet[SettledDay]:
+    """Of settled days those that stood at a time: of each event the newest run that looked no later than that."""
+    of_event = SettlementRun.objects.filter(event=OuterRef("settlement_run__event"), as_of__lte=at)
+    return days.filter(settlement_run=Subquery(of_event.order_by("-version").values("pk")[:1]))
+
+
+def ledger_claims_seen_by(organisation: Organisation) -> QuerySet[LedgerClaim]:
+    """What was claimed of delivered energy, without its bands: a DSRSP its own, a DNO those of products it buys."""
+    if organisation.kind == Organisation.Kind.DSRSP:
+        claims = LedgerClaim.objects.for_tenant(organisation)
+    else:
+        claims = LedgerClaim.objects.across_tenants()
+        if organisation.kind == Organisation.Kind.DNO:
+            claims = claims.filter(settlement__event__product__buyer=organisation)
+        elif organisation.kind not in SEES_EVERY_STATEMENT:
+            claims = claims.none()
+    return claims.defer("evses", "band_from", "band_to", "unmet_evses", "unmet_quanta")
+
+
+def primacy_rules_seen_by(_organisation: Organisation) -> QuerySet[PrimacyRule]:
+    """Rules of primacy are published, every version."""
+    return PrimacyRule.objects.order_by("code", "version")
+
+
+def stacking_rules_seen_by(_organisation: Organisation) -> QuerySet[StackingRule]:
+    """Rules of stacking are published, every version."""
+    return StackingRule.objects.order_by("code", "version")
+
+
+def markets_seen_by(_organisation: Organisation) -> QuerySet[Market]:
+    """Markets are published: everybody sees every one."""
+    return Market.objects.select_related("product", "buyer").order_by("code")
+
+
+def flex_requests_seen_by(organisation: Organisation) -> QuerySet[FlexRequest]:
+    """Flexibility asked for: a buyer's own, a DSRSP's in its zones and what it has answered."""
+    requests = FlexRequest.objects.select_related("market__product", "node", "buyer")
+    if organisation.kind == Organisation.Kind.DSRSP:
+        answered = FlexOffer.objects.for_tenant(organisation).filter(request=OuterRef("pk"))
+        return requests.filter(Q(node__in=_zone_nodes(organisation)) | Q(Exists(answered)))
+    return _bought(requests, organisation)
+
+
+def flex_offers_seen_by(organisation: Organisation) -> QuerySet[FlexOffer]:
+    """Offers: a DSRSP's own, and for a buyer those made to it."""
+    offers = _own(FlexOffer.objects, organisation)
+    return offers.select_related("request__market__product", "request__node", "organisation")
+
+
+def contracts_seen_by(organisation: Organisation) -> QuerySet[Contract]:
+    """Contracts: a DSRSP's own, and a buyer's own."""
+    return _own(Contract.objects, organisation).select_related("market__product", "organisation", "buyer")
+
+
+def flex_orders_seen_by(organisation: Organisation) -> QuerySet[FlexOrder]:
+    """Orders: a DSRSP's own, and a buyer's own."""
+    orders = _own(FlexOrder.objects, organisation)
+    return orders.select_related("market__product", "node", "organisation", "buyer", "contract", "offer")
+
+
+def nominations_seen_by(organisation: Organisation) -> QuerySet[Nomination]:
+    """Nominated baselines: a DSRSP its own, a DNO those for products it buys, the platform all."""
+    if organisation.kind == Organisation.Kind.DSRSP:
+        rows = Nomination.objects.for_tenant(organisation)
+    else:
+        rows = Nomination.objects.across_tenants()
+        if organisation.kind == Organisation.Kind.DNO:
+            rows = rows.filter(product__buyer=organisation)
+        elif organisation.kind != Organisation.Kind.PLATFORM:
+            rows = rows.none()
+    return rows.select_related("organisation", "product", "node")
+
+
+def _own(rows: TenantManager[T], organisation: Organisation) -> QuerySet[T]:
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return rows.for_tenant(organisation)
+    return _bought(rows.across_tenants(), organisation)
+
+
+def _bought(rows: QuerySet[T], organisation: Organisation) -> QuerySet[T]:
+    """What a DNO asked for or bought; the platform sees all, others nothing."""
+    if organisation.kind == Organisation.Kind.DNO:
+        return rows.filter(buyer=organisation)
+    return rows if organisation.kind == Organisation.Kind.PLATFORM else rows.none()
+
+
+def _zone_nodes(organisation: Organisation) -> set[int]:
+    """Nodes at and above a DSRSP's EVSEs, enrolled now or from a later day."""
+    open_ones = Enrolment.objects.for_tenant(organisation).filter(Q(ends_at__isnull=True) | Q(ends_at__gt=Now()))
+    found: set[int] = set()
+    level = set(open_ones.values_list("evse__node", flat=True))
+    while level - found:
+        found |= level
+        above = NetworkNode.objects.filter(pk__in=level, parent__isnull=False)
+        level = {pk for pk in above.values_list("parent", flat=True) if pk is not None}
+    return found

@@ -54,7 +54,8 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
         # The event log refuses to be emptied, by its owner too; a test that committed events starts the next one clean.
         triggers = "ALTER TABLE aggregator_event {} TRIGGER event_refuse_truncate"
         with psycopg.connect(**_login({**OWNER, "NAME": name})) as session:
-            for statement in (triggers.format("DISABLE"), *statements, triggers.format("ENABLE")):
+            kept = [_without_published(statement) for statement in statements]
+            for statement in (triggers.format("DISABLE"), *kept, triggers.format("ENABLE")):
                 session.execute(statement)
 
     connection.close()
@@ -64,6 +65,11 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
     yield
     connection.close()
     connection.settings_dict.update({**OWNER, "NAME": name})
+
+
+def _without_published(statement: str) -> str:
+    """A flush that leaves what migrations filled as it is."""
+    return statement.replace('"markets_runcode", ', "").replace(', "markets_runcode"', "")
 
 
 @pytest.fixture

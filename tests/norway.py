@@ -14,12 +14,16 @@ from aggregator.core.local_clock import N_CLOCK_PERIOD, DayTypes, charging_days
 from aggregator.core.sessions import NO_EVSE, ClassifiedSessions, SessionHistory, classify_sessions
 from aggregator.core.timegrid import LONDON
 from aggregator.core.types import FloatArray, IntArray
+from markets.core.lab_fleet import LabFleet
 
 FIRST_DAY, N_DAY = date(2019, 1, 15), 380
 FALLBACK_KW = 3.6
 CLOCK = np.arange(N_CLOCK_PERIOD)
 # Everything but 16:00 to 22:00, London time.
 OFF_PEAK = (CLOCK < 32) | (CLOCK >= 44)
+# The laboratory's readings: every site but three ends on 2020-02-02, so its last day is two before.
+LAB_FIRST_DAY, LAB_LAST_DAY = date(2019, 8, 19), date(2020, 1, 31)
+LAB_KNOWN_SINCE = date(2019, 9, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +109,34 @@ def scores(norway: Norway, rule: PlanningRule, spare_kw: float = 0.0, n_day: int
         merit=norway.merit,
         spare_kw=np.where(OFF_PEAK, spare_kw, 0.0),
         rule=rule,
+    )
+
+
+def load_lab_fleet(real_data: Path) -> LabFleet:
+    """The homes' half-hours as if metered (derived: charged from plug-in on), their wall clock read as London's.
+
+    EVSEs with a session before 1 September 2019 at sites that run on to the end. Oslo is an hour ahead of London all
+    year, so an hour later in UTC is the same clock time there.
+    """
+    frame = pd.read_csv(real_data / "asset_hh_norway_derived.csv.gz")
+    starts_at = instants(frame["period_start_utc"]) + np.timedelta64(3600, "s")
+    first_at = np.datetime64(LAB_FIRST_DAY, "s")
+    n_half_hour = ((LAB_LAST_DAY - LAB_FIRST_DAY).days + 2) * N_CLOCK_PERIOD
+    frame = frame.assign(half_hour=(starts_at - first_at) // np.timedelta64(1800, "s"))
+    known_since = (LAB_KNOWN_SINCE - LAB_FIRST_DAY).days * N_CLOCK_PERIOD
+    by_evse = frame.groupby("evse_id").agg(first=("half_hour", "min"), site=("site", "first"))
+    site_ends = frame.groupby("site")["half_hour"].max()
+    runs_on = by_evse["site"].map(site_ends) >= n_half_hour - N_CLOCK_PERIOD
+    ids = by_evse.index[(by_evse["first"] < known_since) & runs_on].sort_values()
+    inside = frame[frame["evse_id"].isin(ids) & frame["half_hour"].between(0, n_half_hour - 1)]
+    energy_kwh = np.zeros((len(ids), n_half_hour))
+    np.add.at(energy_kwh, (ids.get_indexer(inside["evse_id"]), inside["half_hour"].to_numpy()), inside["kwh"])
+    rated = pd.read_csv(real_data / "ev_sessions_norway.csv.gz").groupby("evse_id")["est_charge_kw"].max()
+    return LabFleet(
+        evse_ids=ids.to_numpy(np.str_),
+        rated_kw=rated.reindex(ids).fillna(FALLBACK_KW).to_numpy(np.float64),
+        starts_at=first_at,
+        energy_kwh=energy_kwh,
+        called=frozenset(),
+        holidays=frozenset(holidays.country_holidays("NO", years=(2019, 2020))),
     )

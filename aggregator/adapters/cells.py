@@ -94,12 +94,14 @@ class Instant:
     required: bool = True
     may_be_empty: bool = False
     starts_half_hour: bool = False
+    starts_minute: bool = False
     earliest_year: int = 2000
     aliases: tuple[str, ...] = ()
 
     @property
     def expected(self) -> str:
         what = "the start of a half-hour (:00 or :30)" if self.starts_half_hour else "a time"
+        what = "a whole minute" if self.starts_minute else what
         return f"{what} from {self.earliest_year} to 2099 with Z or an offset, such as 2023-01-01T00:30:00Z"
 
     def absent(self, n_row: int) -> TimeArray:
@@ -110,6 +112,8 @@ class Instant:
         is_good = (values >= np.datetime64(f"{self.earliest_year}-01-01", "s")) & (values < LATEST)
         if self.starts_half_hour:
             is_good &= values.view(np.int64) % 1800 == 0
+        if self.starts_minute:
+            is_good &= values.view(np.int64) % 60 == 0
         if self.may_be_empty:
             is_good |= np.isnat(values)
         return values, sorted({*bad, *np.flatnonzero(~is_good).tolist()})

@@ -10,10 +10,16 @@ import numpy as np
 from aggregator.adapters.bounded import FileRefused
 from aggregator.adapters.cells import Column, Instant, Number, Text
 from aggregator.adapters.files import Progress, Table, read_table
+from aggregator.core.findings import FindingNote
+from aggregator.core.reading_form import ReadingForm, half_hours
 from aggregator.core.reading_rows import ReadingRows
+from aggregator.core.readings import ConflictingReadings
+from aggregator.core.registers import register_energy
 from aggregator.core.types import FloatArray, StrArray
 
 MOST_KWH = 5_000.0
+MOST_REGISTER_KWH = 1e9
+HOUSE_FORM = ReadingForm()
 MOST_WH = 1e10  # a counter of 32 bits that ran backwards reads 4.3e9; what is possible is judged a meter
 PERIOD = Instant("period_start_utc", starts_half_hour=True)
 ENERGY = Number("energy_kwh", "kWh", 0, MOST_KWH, may_be_empty=True, aliases=("kwh",))
@@ -22,11 +28,16 @@ SNAPSHOT = ("feeder_id", "active_meters", "import_wh")
 
 @dataclass(frozen=True, slots=True)
 class ReadingFile:
-    """Readings of a file, and whether their names are EVSEs' or meters'."""
+    """Readings of a file in the house's terms, and whether their names are EVSEs' or meters'.
+
+    Attributes:
+        findings: what was odd about registers.
+    """
 
     table: Table
     rows: ReadingRows
     names_evses: bool
+    findings: tuple[FindingNote, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +57,59 @@ class DemandFile:
     period: str = ""
 
 
-def read_readings(path: Path, *, progress: Progress | None = None) -> ReadingFile:
-    """Read readings in long form: ``evse_id`` or ``meter_id``, ``period_start_utc``, ``energy_kwh`` or ``kwh``.
+def read_readings(
+    path: Path,
+    *,
+    form: ReadingForm = HOUSE_FORM,
+    rolls_over_at_kwh: float | None = None,
+    progress: Progress | None = None,
+) -> ReadingFile:
+    """Read readings in long form: ``evse_id`` or ``meter_id``, a time and a value, named after what the form says.
+
+    Args:
+        rolls_over_at_kwh: for registers, the value at which they begin at 0 again; None if not known.
 
     Raises:
         FileRefused: the file or any of its values can't be taken.
+        ConflictingReadings: two values for one minute, or one moment of a register.
+        InvalidRegister: a register beyond the value it rolls over at.
     """
+    stamp, value = _stamp(form), _value(form)
 
     def columns(header: tuple[str, ...]) -> Sequence[Column]:
-        return (Text(_one_of(path.name, header, "evse_id", "meter_id")), PERIOD, ENERGY)
+        return (Text(_one_of(path.name, header, "evse_id", "meter_id")), stamp, value)
 
     table = read_table(path, columns, progress=progress)
     name = _one_of(path.name, table.header, "evse_id", "meter_id")
-    return ReadingFile(table, _long(table, name), name == "evse_id")
+    names, series = _indexed(table.texts(name))
+    stated = ReadingRows(names, series, table.lines, table.times(stamp.name), table.numbers(value.name))
+    try:
+        if form.quantity == "register":
+            read = register_energy(stated, rolls_over_at_kwh=rolls_over_at_kwh)
+            return ReadingFile(table, read.rows, name == "evse_id", read.findings)
+        return ReadingFile(table, half_hours(stated, form), name == "evse_id")
+    except ConflictingReadings as error:
+        row = int(error.details["row"] or 0)
+        raise ConflictingReadings(
+            f"{table.name}: line {table.lines[row]}, column {value.name}: {error}", line=int(table.lines[row])
+        ) from error
+
+
+def _stamp(form: ReadingForm) -> Instant:
+    """The column of times; its name says what is stamped, so that a file of the other convention is refused."""
+    if form.quantity == "register":
+        return Instant("read_at_utc")
+    name = "period_end_utc" if form.is_end else PERIOD.name
+    is_minute = form.granularity == "minute"
+    return Instant(name, starts_half_hour=not is_minute, starts_minute=is_minute)
+
+
+def _value(form: ReadingForm) -> Number:
+    if form == HOUSE_FORM:
+        return ENERGY
+    most = {"energy": MOST_KWH, "power": 2 * MOST_KWH, "register": MOST_REGISTER_KWH}[form.quantity]
+    unit = "kW" if form.quantity == "power" else "kWh"
+    return Number(form.value_name, unit, -most if form.is_end else 0, most, may_be_empty=True)
 
 
 def read_demand(path: Path, *, period_start: datetime | None = None, progress: Progress | None = None) -> DemandFile:

@@ -17,13 +17,14 @@ from rest_framework.response import Response
 from aggregator.adapters import reading_batches
 from aggregator.adapters.reading_batches import CSV, JSON, NDJSON, parse_reading_batch
 from aggregator.core.permissions import Action
+from aggregator.core.reading_form import CONVENTIONS, GRANULARITIES, form_of
 from aggregator.core.registration import Registration, RegistrationRefused
 from aggregator.models import EVSE, EvseIdentity, Meter, Organisation, as_platform
 from aggregator.queries import identities_seen_by
 from aggregator.rest.fields import Choice, Code, Number, OffsetDateTime, Text, Whole, WholeChoice, make_id
 from aggregator.rest.parsers import read_bounded
 from aggregator.rest.problems import FieldError, Refused
-from aggregator.rest.serializers import Row, StrictSerializer
+from aggregator.rest.serializers import Query, Row, StrictSerializer
 from aggregator.rest.views import ApiView
 from aggregator.services.own_fleet import register_own_fleet
 from aggregator.services.take_readings import TakenReadings, take_readings
@@ -60,6 +61,22 @@ class TakenReadingsRow(Row):
     rejected = RejectedRowRow(many=True, help_text="set aside, each with the reason")
 
 
+class ReadingFormQuery(Query):
+    """What stamps and values of a batch mean."""
+
+    convention = Choice(
+        choices=list(CONVENTIONS),
+        default="headroom",
+        help_text="`headroom`: `starts_at`, import positive; `flexible-power`: `ends_at`, import negative",
+    )
+    granularity = Choice(choices=list(GRANULARITIES), default="half-hour", help_text="how long a value's period is")
+    quantity = Choice(
+        choices=["energy", "power"],
+        required=False,
+        help_text="`energy_kwh` or mean `power_kw`; left out, power where it is by the minute and else energy",
+    )
+
+
 class RawParser(BaseParser):
     """The bytes of a body, under a cap."""
 
@@ -85,6 +102,7 @@ class ReadingBatches(ApiView):
     """Meter readings, many at once."""
 
     actions = {"POST": Action.SEND_READINGS}
+    queries = {"POST": ReadingFormQuery}
     answers = {"POST": (200, TakenReadingsRow)}
     parser_classes = [NdjsonParser, CsvParser, JsonArrayParser]
     media_types = dict.fromkeys((NDJSON, CSV), OpenApiTypes.STR) | {JSON: OpenApiTypes.ANY}
@@ -97,12 +115,17 @@ class ReadingBatches(ApiView):
         half-hour with its offset in `starts_at`, and `energy_kwh`, import positive. Good rows are stored and the
         others are recorded as findings before the answer; other organisations' meters are unknown meters. The same
         batch again changes nothing; another value for a known half-hour is a new revision beside the old one.
+
+        `convention`, `granularity` and `quantity` say what stamps and values mean, where they mean something else. Of
+        minutes a half-hour is made where all 30 are in the batch; counts and rejected lines are then of half-hours, by
+        the first line of each.
         """
         if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip"):
             raise UnsupportedMediaType("", "Content-Encoding is gzip, or left out.")
         content = request.data if isinstance(request.data, bytes) else b""
         media_type = str(request.content_type).split(";")[0].strip().lower()
-        batch = parse_reading_batch(content, media_type if media_type in self.media_types else NDJSON)
+        form = form_of(self.asked["convention"], self.asked["granularity"], self.asked.get("quantity"))
+        batch = parse_reading_batch(content, media_type if media_type in self.media_types else NDJSON, form)
         self.take(batch.n_row, "rows")
         with as_platform():
             taken = take_readings(
@@ -111,6 +134,7 @@ class ReadingBatches(ApiView):
                 source="API",
                 sha256=hashlib.sha256(content).hexdigest(),
                 received_at=timezone.now(),
+                part=form.part,
             )
         return Response(_taken(taken))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import LiteralString
 
 from django.db import connection, transaction
 from psycopg import Copy, sql
@@ -11,18 +12,29 @@ from aggregator.arrays.binary_rows import Column, pack_rows
 MAKE = "CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {columns} FROM {table} WITH NO DATA"
 FILL = "COPY pg_temp.incoming ({columns}) FROM STDIN (FORMAT {format})"
 # In the order they came in: a new table is read from its start to its end.
-ADD = "INSERT INTO {table} ({columns}) SELECT {columns} FROM pg_temp.incoming"
+ADD = "INSERT INTO {table} ({columns}) SELECT {values} FROM pg_temp.incoming"
 
 
 @contextmanager
-def copy_into(*, table: str, columns: Sequence[str], is_binary: bool = False) -> Iterator[Copy]:
+def copy_into(
+    *,
+    table: str,
+    columns: Sequence[str],
+    is_binary: bool = False,
+    expressions: Mapping[str, LiteralString] | None = None,
+) -> Iterator[Copy]:
     """Give a COPY that takes rows of these columns; they are in the table when the block ends.
 
     They go through a temporary table, and one INSERT ... SELECT is checked against the table's policies.
+
+    Args:
+        expressions: SQL by column, for columns that are not stored just as they came.
     """
+    made = {column: sql.SQL(expression) for column, expression in (expressions or {}).items()}
     names = {
         "table": sql.Identifier(table),
         "columns": sql.SQL(", ").join(map(sql.Identifier, columns)),
+        "values": sql.SQL(", ").join(made.get(column, sql.Identifier(column)) for column in columns),
         "format": sql.SQL("BINARY" if is_binary else "TEXT"),
     }
     with transaction.atomic(), connection.cursor() as cursor:

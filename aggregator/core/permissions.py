@@ -29,10 +29,15 @@ class Action(StrEnum):
     SEE_FORECASTS = "see_forecasts"
     SEE_REQUESTS = "see_requests"
     REQUEST_DISPATCH = "request_dispatch"
+    SEE_MARKETS = "see_markets"
+    BUY_FLEX = "buy_flex"
+    OFFER_FLEX = "offer_flex"
     SEE_RUNS = "see_runs"
     SEE_SETPOINTS = "see_setpoints"
     SEE_STATEMENTS = "see_statements"
     RELEASE_STATEMENTS = "release_statements"
+    CHANGE_PRODUCTS = "change_products"
+    SEE_VOLUMES = "see_volumes"
     SEE_CONTROL_ACTS = "see_control_acts"
     APPROVE_DISPATCH = "approve_dispatch"
     APPROVE_LIMITS = "approve_limits"
@@ -58,10 +63,15 @@ SAID: dict[Action, str] = {
     Action.SEE_FORECASTS: "see availability forecasts",
     Action.SEE_REQUESTS: "see requests for dispatch",
     Action.REQUEST_DISPATCH: "request a dispatch",
+    Action.SEE_MARKETS: "see markets, and one's own flex requests, offers, contracts and orders",
+    Action.BUY_FLEX: "make markets, publish flex requests, accept offers, propose contracts",
+    Action.OFFER_FLEX: "offer flexibility, agree to contracts",
     Action.SEE_RUNS: "see dispatch runs and their plans",
     Action.SEE_SETPOINTS: "see setpoints",
     Action.SEE_STATEMENTS: "see and download statements",
     Action.RELEASE_STATEMENTS: "release a settlement's statements",
+    Action.CHANGE_PRODUCTS: "state versions of the products it buys",
+    Action.SEE_VOLUMES: "see and download files of delivered volumes",
     Action.SEE_CONTROL_ACTS: "see control acts and their approvals",
     Action.APPROVE_DISPATCH: "approve another person's dispatch",
     Action.APPROVE_LIMITS: "approve another person's change of limits",
@@ -73,7 +83,15 @@ SAID: dict[Action, str] = {
     Action.MANAGE_MACHINES: "register and revoke API clients",
 }
 
-_EVERYONE = frozenset({Action.SEE_OVERVIEW, Action.SEE_ORGANISATIONS, Action.SEE_TARIFFS, Action.SEE_FINDINGS})
+_EVERYONE = frozenset(
+    {
+        Action.SEE_OVERVIEW,
+        Action.SEE_ORGANISATIONS,
+        Action.SEE_TARIFFS,
+        Action.SEE_FINDINGS,
+        Action.SEE_MARKETS,
+    }
+)
 _DSRSP_SEES = _EVERYONE | {
     Action.SEE_FLEET,
     Action.SEE_SESSIONS,
@@ -82,6 +100,7 @@ _DSRSP_SEES = _EVERYONE | {
     Action.SEE_RUNS,
     Action.SEE_SETPOINTS,
     Action.SEE_STATEMENTS,
+    Action.SEE_VOLUMES,
     Action.SEE_LOG,
 }
 _DNO_SEES = _EVERYONE | {
@@ -103,6 +122,7 @@ _PLATFORM_SEES = _EVERYONE | {
     Action.SEE_RUNS,
     Action.SEE_SETPOINTS,
     Action.SEE_STATEMENTS,
+    Action.SEE_VOLUMES,
     Action.SEE_CONTROL_ACTS,
     Action.SEE_JOBS,
     Action.SEE_LOG,
@@ -110,12 +130,21 @@ _PLATFORM_SEES = _EVERYONE | {
 
 # What an organisation of a kind may do at all; a role never reaches beyond its organisation's kind.
 KIND_MAY: dict[str, frozenset[Action]] = {
-    "dsrsp": _DSRSP_SEES | {Action.REGISTER_FLEET, Action.SEND_READINGS, Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
+    "dsrsp": _DSRSP_SEES
+    | {
+        Action.REGISTER_FLEET,
+        Action.SEND_READINGS,
+        Action.OFFER_FLEX,
+        Action.MANAGE_PEOPLE,
+        Action.MANAGE_MACHINES,
+    },
     "dno": _DNO_SEES
     | {
         Action.CHANGE_LIMITS,
         Action.SEND_READINGS,
         Action.REQUEST_DISPATCH,
+        Action.CHANGE_PRODUCTS,
+        Action.BUY_FLEX,
         Action.APPROVE_DISPATCH,
         Action.APPROVE_LIMITS,
         Action.MANAGE_PEOPLE,
@@ -129,14 +158,22 @@ KIND_MAY: dict[str, frozenset[Action]] = {
 _SEES = frozenset(action for action in Action if action.startswith("see_"))
 
 ROLE_MAY: dict[Role, frozenset[Action]] = {
-    Role.OPERATOR: _DSRSP_SEES | {Action.REGISTER_FLEET, Action.SEND_READINGS},
+    Role.OPERATOR: _DSRSP_SEES | {Action.REGISTER_FLEET, Action.SEND_READINGS, Action.OFFER_FLEX},
     Role.ADMIN: _DSRSP_SEES
-    | {Action.REGISTER_FLEET, Action.SEND_READINGS, Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
-    Role.CONTROL_ROOM_OPERATOR: _DNO_SEES | {Action.CHANGE_LIMITS, Action.REQUEST_DISPATCH},
+    | {
+        Action.REGISTER_FLEET,
+        Action.SEND_READINGS,
+        Action.OFFER_FLEX,
+        Action.MANAGE_PEOPLE,
+        Action.MANAGE_MACHINES,
+    },
+    Role.CONTROL_ROOM_OPERATOR: _DNO_SEES | {Action.CHANGE_LIMITS, Action.REQUEST_DISPATCH, Action.BUY_FLEX},
     Role.CONTROL_ROOM_SUPERVISOR: _DNO_SEES
     | {
         Action.CHANGE_LIMITS,
         Action.REQUEST_DISPATCH,
+        Action.CHANGE_PRODUCTS,
+        Action.BUY_FLEX,
         Action.APPROVE_DISPATCH,
         Action.APPROVE_LIMITS,
         Action.MANAGE_PEOPLE,
@@ -171,7 +208,16 @@ SCOPES: dict[str, tuple[str, frozenset[Action]]] = {
         frozenset({Action.SEE_REQUESTS, Action.SEE_RUNS, Action.SEE_SETPOINTS, Action.SEE_CONTROL_ACTS}),
     ),
     "dispatch:write": ("Request a dispatch", frozenset({Action.REQUEST_DISPATCH})),
-    "settlement:read": ("Read statements", frozenset({Action.SEE_STATEMENTS})),
+    "market:read": ("Read markets, flex requests, offers, contracts and orders", frozenset({Action.SEE_MARKETS})),
+    "market:write": (
+        "Publish flex requests and accept offers, or offer flexibility",
+        frozenset({Action.BUY_FLEX, Action.OFFER_FLEX}),
+    ),
+    "products:write": ("State versions of products", frozenset({Action.CHANGE_PRODUCTS})),
+    "settlement:read": (
+        "Read statements and files of delivered volumes",
+        frozenset({Action.SEE_STATEMENTS, Action.SEE_VOLUMES}),
+    ),
     "settlement:write": ("Release statements", frozenset({Action.RELEASE_STATEMENTS})),
     "findings:read": ("Read findings", frozenset({Action.SEE_FINDINGS})),
     "platform:read": ("Read jobs and the event log", frozenset({Action.SEE_JOBS, Action.SEE_LOG})),

@@ -32,15 +32,17 @@ class ReadingBatch:
         rows: rows that say something, all finite.
         names_evses: the series are EVSEs by their pseudonyms, otherwise meters by their codes.
         rejected: rows that say nothing that can be read.
+        n_sent: rows as they came, where several make one; None where each stands for itself.
     """
 
     rows: ReadingRows
     names_evses: bool
     rejected: tuple[RejectedRow, ...]
+    n_sent: int | None = None
 
     @property
     def n_row(self) -> int:
-        return len(self.rows) + len(self.rejected)
+        return len(self.rows) + len(self.rejected) if self.n_sent is None else self.n_sent
 
 
 def judge_rows(

@@ -21,4 +21,5 @@ class TextSchema(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-ca
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
         plain = auto_schema._map_serializer_field  # noqa: SLF001 - the way drf-spectacular's own extensions go
         mapped: dict[str, Any] = plain(self.target, direction, bypass_extensions=True)
-        return {**mapped, "pattern": self.target.pattern}
+        # Whether it may be null is added to what an extension says; said twice it is no schema.
+        return {**mapped, "type": "string", "pattern": self.target.pattern}

@@ -35,6 +35,8 @@ def ingest_reading_rows(
     names_evses: bool,
     csms_code: str | None = None,
     backfill: bool = False,
+    part: str = "",
+    findings: tuple[FindingNote, ...] = (),
 ) -> IngestResult:
     """Store readings of meters that are registered; those of others are set aside and counted.
 
@@ -42,6 +44,8 @@ def ingest_reading_rows(
         names_evses: the series are EVSEs by their ids at a CSMS (``csms_code``, or whichever has them); otherwise
             meters by their codes.
         backfill: state that each UTC day's readings were known when that day had ended, if that was earlier.
+        part: what of the content is meant, where the same content can mean different readings.
+        findings: what was odd about the source itself.
 
     Raises:
         ImpossibleReading: a value no meter can pass; the message names the line.
@@ -53,7 +57,8 @@ def ingest_reading_rows(
     else:
         meter_pks = match_meters(codes=rows.names)
     is_unknown = meter_pks == UNKNOWN
-    notes = (*unknown_notes(rows, is_unknown=is_unknown), *missing_notes(rows, code="reading.missing"))
+    missing = missing_notes(rows, code="reading.missing")
+    notes = (*findings, *unknown_notes(rows, is_unknown=is_unknown), *missing)
     is_said = ~np.isnan(rows.energy_kwh)
     known = rows.select(is_said & ~is_unknown[rows.series])
     return _ingest(
@@ -64,7 +69,7 @@ def ingest_reading_rows(
         rows=known,
         meter_pks=meter_pks,
         kind=Batch.Kind.READINGS,
-        part="",
+        part=part,
         notes=notes,
         n_quarantined=int((is_said & is_unknown[rows.series]).sum()),
         backfill=backfill,

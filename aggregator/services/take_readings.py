@@ -27,11 +27,12 @@ class TakenReadings:
 
 
 def take_readings(
-    *, organisation: Organisation, batch: ReadingBatch, source: str, sha256: str, received_at: datetime
+    *, organisation: Organisation, batch: ReadingBatch, source: str, sha256: str, received_at: datetime, part: str = ""
 ) -> TakenReadings:
     """Store a batch's good rows, and a finding for each reason others were set aside for; call it as the platform.
 
-    The same content again is the same batch and changes nothing. Only the organisation's own meters are known.
+    The same content again, meant the same (``part``), is the same batch and changes nothing. Only the organisation's
+    own meters are known.
     """
     meters = find_own_meters(organisation=organisation, names=batch.rows.names, names_evses=batch.names_evses)
     is_good, judged = judge_rows(
@@ -46,6 +47,7 @@ def take_readings(
         source=source,
         sha256=sha256,
         received_at=received_at,
+        part=part,
         values=ReadingValues(meters.pks[good.series], good.starts_at, good.energy_kwh),
         notes=rejection_notes(rejected),
         n_quarantined=len(rejected),

@@ -11,7 +11,11 @@ def take_turn(*work: object) -> None:
     Args:
         work: what names the work: a word and the keys of what it is done for.
     """
-    name = "|".join(str(part) for part in work)
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [turn_key(*work)])
+
+
+def turn_key(*work: object) -> int:
+    """The server's number of a turn, the same for the same work."""
+    name = "|".join(str(part) for part in work)
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)

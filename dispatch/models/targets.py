@@ -27,6 +27,7 @@ class TargetSignal(models.Model):
     shortfall_gbp_per_kwh = models.FloatField(help_text="at least the penalty its product puts on under-delivery")
     issued_by = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="targets")
     received_at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(null=True, help_text="runs made from then on plan nothing for it")
 
     class Meta:
         constraints = [

@@ -7,7 +7,7 @@ from django.shortcuts import get_object_or_404
 from rest_framework import serializers
 
 from aggregator.core.permissions import Action
-from aggregator.rest.fields import Code, OffsetDateTime, PublicId
+from aggregator.rest.fields import Code, Facts, OffsetDateTime, PublicId
 from aggregator.rest.serializers import Row
 from aggregator.rest.views import DetailView, ListQuery, ListView
 from markets.api.shapes import PRODUCT
@@ -31,6 +31,27 @@ COUNTS = {
     "adjustment_periods": "half-hours before the event the same-day adjustment is made of",
     "adjustment_gap_periods": "half-hours between them and the event",
     "min_adjustment_periods": "fewest of them with readings",
+}
+
+
+# What is said of a price, and its decimals.
+PRICES = {
+    "availability_gbp_per_mw_h": ("for power held ready; null: stated by each contract, or none", 4),
+    "utilisation_gbp_per_mwh": ("for energy; null: stated with each request", 2),
+    "penalty_gbp_per_mwh": ("for each MWh instructed beyond the grace and not delivered", 2),
+    "cap_gbp_per_event": ("most that an event pays; null: no cap", 2),
+    "cap_gbp_per_month": ("most that a month pays; null: no cap", 2),
+}
+TEXTS = {"source": "where the rules are published", "uncertain": "what of them is not certain"}
+WORDS = {
+    "availability_factor": (Product.AvailabilityFactor.choices, "what scales availability"),
+    "partial_availability": (Product.PartialAvailability.choices, "what part of the power accepted earns"),
+    "availability_without_call": (Product.WithoutCall.choices, "what a month without a call counts as"),
+    "rounding": (Product.Rounding.choices, "what is a line of the invoice; a line is rounded once"),
+    "granularity": (Product.Granularity.choices, "of metering"),
+    "timestamp_convention": (Product.TimestampConvention.choices, "what a reading's time means"),
+    "volume": (Product.Volume.choices, "how a portfolio's volumes are added"),
+    "aggregation": (Product.Aggregation.choices, "whose performance counts"),
 }
 
 
@@ -65,6 +86,27 @@ class ProductRow(Row):
         "adjustment_periods": 6,
         "adjustment_gap_periods": 2,
         "min_adjustment_periods": 3,
+        "baseline_parameters": {},
+        "supersedes": None,
+        "source": "",
+        "uncertain": "",
+        "notice_s": 900,
+        "min_kw": 10.0,
+        "min_run_s": 1800,
+        "availability_gbp_per_mw_h": None,
+        "utilisation_gbp_per_mwh": "300.00",
+        "penalty_gbp_per_mwh": "0.00",
+        "cap_gbp_per_event": None,
+        "cap_gbp_per_month": None,
+        "availability_factor": "one",
+        "partial_availability": "pro-rata",
+        "availability_without_call": "one",
+        "rounding": "event",
+        "granularity": "half-hour",
+        "timestamp_convention": "period-start",
+        "volume": "net",
+        "aggregation": "event",
+        "scale": None,
     }
 
     id = PublicId(PRODUCT, source="pk")
@@ -81,12 +123,36 @@ class ProductRow(Row):
     baseline_method = serializers.CharField()
     floor_at_zero = serializers.BooleanField(help_text="a baseline is never below 0")
 
+    baseline_parameters = Facts(help_text="what the method needs besides")
+    supersedes = PublicId(PRODUCT, source="supersedes_id", allow_null=True, help_text="the version before")
+    notice_s = serializers.SerializerMethodField(help_text="least seconds between a request and its start")
+    min_kw = serializers.FloatField(help_text="least power a request may move")
+    min_run_s = serializers.SerializerMethodField(help_text="shortest request in seconds")
+    scale = serializers.ListField(
+        child=serializers.ListField(child=serializers.FloatField()),
+        allow_null=True,
+        help_text="[share delivered, factor] points, straight between them, in place of grace and slope; null: none",
+    )
+
+    def get_notice_s(self, product: Product) -> int:
+        return int(product.notice.total_seconds())
+
+    def get_min_run_s(self, product: Product) -> int:
+        return int(product.min_run.total_seconds())
+
     def get_fields(self) -> dict[str, Any]:
         fields: dict[str, Any] = super().get_fields()
         for name, said in RULES.items():
             fields[name] = serializers.FloatField(allow_null=name in ("cutoff", "adjustment_cap_share"), help_text=said)
         for name, said in COUNTS.items():
             fields[name] = serializers.IntegerField(help_text=said)
+        for name, (said, n_decimal) in PRICES.items():
+            is_null = name != "penalty_gbp_per_mwh"
+            fields[name] = serializers.DecimalField(14, n_decimal, allow_null=is_null, help_text=said)
+        for name, (choices, said) in WORDS.items():
+            fields[name] = serializers.ChoiceField(choices=choices, help_text=said)
+        for name, said in TEXTS.items():
+            fields[name] = serializers.CharField(help_text=said)
         return fields
 
 

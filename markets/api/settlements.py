@@ -12,7 +12,7 @@ from aggregator.rest.fields import Choice, Code, OffsetDateTime, PublicId
 from aggregator.rest.serializers import Row
 from aggregator.rest.views import ApiView, DetailView, ListQuery, ListView
 from markets.api.shapes import EVENT, RUN, SETTLEMENT, STATEMENT, Gbp, Kwh
-from markets.api.statement_rows import STATE_HELP, STATES
+from markets.api.statement_rows import RUN_TYPE_HELP, STATE_HELP, STATES
 from markets.api.statements import in_state
 from markets.models import SettlementRun
 from markets.queries import settlement_runs_seen_by, statements_seen_by
@@ -48,7 +48,7 @@ class SettlementRow(Row):
     product_version = serializers.IntegerField(source="event.product.version")
     run = PublicId(RUN, source="dispatch_run_id", help_text="the dispatch run its instructions were fixed under")
     version = serializers.IntegerField(help_text="counts from 1")
-    run_type = serializers.ChoiceField(choices=SettlementRun.RunType.choices)
+    run_type = serializers.CharField(source="code", help_text=RUN_TYPE_HELP)
     method = serializers.CharField()
     as_of = OffsetDateTime(help_text="readings received after this were not looked at")
     created_at = OffsetDateTime()

@@ -13,7 +13,10 @@ LONDON = "Europe/London"
 TZ_HELP = "adds starts_local and ends_local, as a person there reads them"
 # Prefixes of public ids.
 EVENT, PRODUCT, SETTLEMENT, STATEMENT = "flexevent", "product", "settlement", "statement"
-CYCLE, RUN, ACT = "cycle", "run", "act"
+FLEX_REQUEST, FLEX_OFFER, FLEX_ORDER, CONTRACT = "flexrequest", "flexoffer", "flexorder", "contract"
+PRIMACY_RULE, STACKING_RULE = "primacyrule", "stackingrule"
+CYCLE, RUN, ACT, INVOICE = "cycle", "run", "act", "invoice"
+NOMINATION = "nomination"
 
 
 class TzQuery(Query):

@@ -16,10 +16,11 @@ from markets.api.shapes import (
     Kwh,
     LocalTimes,
 )
-from markets.models import SettlementRun
+from markets.models import ShortfallCause
 from markets.services.statements import SeenStatement, standing
 
 STATES = ("preliminary", "released", "superseded")
+RUN_TYPE_HELP = "the run's code, of an open list: PRELIM, II, SF, R1 …, MONTHLY, FINAL, RERUN-1, RERUN-2 …"
 STATE_HELP = "preliminary until it is released; superseded once a newer version was settled, released or not"
 
 
@@ -67,9 +68,7 @@ class StatementRow(LocalTimes):
     starts_at = OffsetDateTime(source="statement.settlement_run.event.signal.starts_at", help_text="of the event")
     ends_at = OffsetDateTime(source="statement.settlement_run.event.signal.ends_at", help_text="left out of it")
     version = serializers.IntegerField(source="statement.settlement_run.version", help_text="counts from 1")
-    run_type = serializers.ChoiceField(
-        source="statement.settlement_run.run_type", choices=SettlementRun.RunType.choices
-    )
+    run_type = serializers.CharField(source="statement.settlement_run.code", help_text=RUN_TYPE_HELP)
     as_of = OffsetDateTime(
         source="statement.settlement_run.as_of", help_text="readings received after this were not looked at"
     )
@@ -132,12 +131,46 @@ class StatementLineRow(LocalTimes):
     n_meters_missing = serializers.IntegerField(help_text="meters of the portfolio that were left out")
 
 
-class StatementDetailRow(StatementRow):
-    """A statement with its settlement periods."""
+class ShortfallCauseRow(Row):
+    """One cause's part in what a half-hour fell short by; a half-hour's parts add up to its shortfall."""
 
-    example = {**StatementRow.example, "lines": [StatementLineRow.example]}
+    example = {"starts_at": "2026-01-14T18:00:00Z", "cause": "override", "n_evse": 1, "energy_kwh": "1.8400"}
+
+    starts_at = OffsetDateTime()
+    cause = serializers.ChoiceField(choices=ShortfallCause.Cause.values)
+    n_evse = serializers.IntegerField(help_text="EVSEs it was seen at")
+    energy_kwh = Kwh()
+
+
+class ReboundRow(Row):
+    """A half-hour after the event: what was drawn beyond the baseline, against the direction asked."""
+
+    example = {
+        "starts_at": "2026-01-14T19:00:00Z",
+        "baseline_kwh": "4.0000",
+        "metered_kwh": "6.5000",
+        "rebound_kwh": "2.5000",
+    }
+
+    starts_at = OffsetDateTime()
+    baseline_kwh = Kwh()
+    metered_kwh = Kwh()
+    rebound_kwh = Kwh(help_text="reported; not taken off what was delivered")
+
+
+class StatementDetailRow(StatementRow):
+    """A statement with its settlement periods, why they fell short, and what came back after the event."""
+
+    example = {
+        **StatementRow.example,
+        "lines": [StatementLineRow.example],
+        "causes": [ShortfallCauseRow.example],
+        "rebound": [ReboundRow.example],
+    }
 
     lines = StatementLineRow(many=True)
+    causes = ShortfallCauseRow(many=True)
+    rebound = ReboundRow(many=True)
 
 
 class LineFiguresRow(Row):
@@ -198,15 +231,43 @@ class LineChangeRow(Row):
     after = LineFiguresRow(allow_null=True, help_text="null: this version has no such period")
 
 
+class StatementReasonRow(Row):
+    """Why a version differs from the one it supersedes."""
+
+    example = {
+        "starts_at": None,
+        "code": "reading_corrected",
+        "message": "2 readings of 1 meter corrected, of the event",
+        "n_reading": 2,
+        "n_meter": 1,
+        "first_received_at": "2026-01-18T12:00:00Z",
+        "last_received_at": "2026-01-18T12:00:00Z",
+    }
+
+    starts_at = OffsetDateTime(allow_null=True, help_text="of the settlement period; null: the whole statement")
+    code = serializers.CharField(
+        help_text="reading_arrived, reading_corrected, baseline_reading, product_version, plan …"
+    )
+    message = serializers.CharField()
+    n_reading = serializers.IntegerField(help_text="0 where no reading is the reason")
+    n_meter = serializers.IntegerField()
+    first_received_at = OffsetDateTime(allow_null=True)
+    last_received_at = OffsetDateTime(allow_null=True)
+
+
 class StatementDiffRow(Row):
     """What a statement says otherwise than the one it supersedes."""
 
     example = {
         "before": TotalsRow.example,
         "after": {**TotalsRow.example, "id": "statement_9", "version": 2, "payment_gbp": "2.70", "sha256": "6" * 64},
+        "delta_gbp": "0.15",
         "lines": [LineChangeRow.example],
+        "reasons": [StatementReasonRow.example],
     }
 
+    delta_gbp = Gbp(help_text="payment of this version less that of the superseded one")
     before = TotalsRow(allow_null=True, help_text="null: this is the first version, and every period is new")
     after = TotalsRow()
     lines: Any = LineChangeRow(many=True, help_text="periods that differ, in time order; the others are left out")
+    reasons: Any = StatementReasonRow(many=True, help_text="of the whole statement first, then by settlement period")

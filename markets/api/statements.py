@@ -1,8 +1,9 @@
 """Published statements: lists, one with its half-hours, what a version changed, and the file itself."""
 
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import Http404
 
 from aggregator.core.permissions import Action
@@ -14,14 +15,18 @@ from markets.api.statement_rows import (
     STATE_HELP,
     STATES,
     LineChangeRow,
+    ReboundRow,
+    ShortfallCauseRow,
     StatementDetailRow,
     StatementDiffRow,
     StatementLineRow,
+    StatementReasonRow,
     StatementRow,
     TotalsRow,
 )
 from markets.models import Statement
 from markets.queries import statements_seen_by
+from markets.services.causes import explained
 from markets.services.statements import compare_statement, see_statements
 
 IS_STATE = {
@@ -115,7 +120,13 @@ class StatementDetail(OfStatements, DetailView):
         tz = self.asked.get("tz")
         shown = StatementRow.show(see_statements([thing], self.viewer.organisation)[0])
         lines = StatementLineRow.show_all(thing.lines.order_by("starts_at"))
-        return {**with_local(shown, tz), "lines": [with_local(line, tz) for line in lines]}
+        why = explained(thing.pk)
+        return {
+            **with_local(shown, tz),
+            "lines": [with_local(line, tz) for line in lines],
+            "causes": ShortfallCauseRow.show_all(why.causes),
+            "rebound": ReboundRow.show_all(why.rebounds),
+        }
 
 
 class StatementDiff(OfStatements, DetailView):
@@ -129,8 +140,12 @@ class StatementDiff(OfStatements, DetailView):
 
     def show(self, thing: Statement) -> dict[str, Any]:
         diff = compare_statement(thing, self.viewer.organisation)
+        paid_before = Decimal("0.00") if diff.before is None else diff.before.payment_gbp
+        reasons = thing.reasons.across_tenants().order_by(F("starts_at").asc(nulls_first=True), "pk")
         return {
             "before": None if diff.before is None else TotalsRow.show(diff.before),
             "after": TotalsRow.show(diff.after),
+            "delta_gbp": str(diff.after.payment_gbp - paid_before),
             "lines": LineChangeRow.show_all(diff.lines),
+            "reasons": StatementReasonRow.show_all(reasons),
         }

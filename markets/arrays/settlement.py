@@ -1,9 +1,11 @@
 """What a settlement reads: portfolios, their history, and what was metered."""
 
+import hashlib
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import numpy as np
+from django.db.models import F
 
 from aggregator.arrays.calendar import bank_holidays
 from aggregator.arrays.fleet import load_fleet
@@ -11,14 +13,17 @@ from aggregator.arrays.network import load_area
 from aggregator.arrays.readings import load_energy_kwh
 from aggregator.core.meter_energy import MeterEnergy
 from aggregator.core.readings import PERIODS_A_DAY
-from aggregator.core.timegrid import LONDON, SETTLEMENT_PERIOD, TimeGrid
+from aggregator.core.timegrid import LONDON, SETTLEMENT_PERIOD, TimeGrid, utc
 from aggregator.core.types import BoolArray, FloatArray, IntArray, TimeArray
 from aggregator.models import Organisation
 from dispatch.models import DispatchRun, Setpoint, TargetSignal
 from markets.core.baseline import BaselineHistory, BaselineRule
-from markets.core.history import adjustment_starts, candidate_days, local_dates, same_local_time
+from markets.core.baseline_methods import METHODS
+from markets.core.evse_baseline import event_table, evse_volume
+from markets.core.evse_volume import EvseVolume, as_quanta
+from markets.core.history import adjustment_starts, candidate_days, same_local_time
 from markets.core.portfolio import portfolio_kwh, read_throughout
-from markets.models import FlexEvent, Instruction
+from markets.models import FlexEvent, FlexOrder, Instruction, InstructionStop, Product
 
 ONE_DAY = timedelta(days=1)
 
@@ -55,11 +60,22 @@ class PortfolioReadings:
         history: for the baseline.
         metered_kwh: (n_unit, n_period) of the meters read throughout the event; NaN where a unit has none.
         n_left_out: (n_unit,) meters with a gap in the event, left out of history and event alike.
+        evses: what each EVSE would have drawn and drew, in the portfolios' order; None before the event.
     """
 
     history: BaselineHistory
     metered_kwh: FloatArray
     n_left_out: IntArray
+    evses: EvseVolume | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEvent:
+    """An event's portfolios and readings, read beforehand, with the portfolios' digest."""
+
+    portfolios: Portfolios
+    portfolio_sha256: str
+    readings: PortfolioReadings
 
 
 def event_grid(signal: TargetSignal) -> TimeGrid:
@@ -68,16 +84,39 @@ def event_grid(signal: TargetSignal) -> TimeGrid:
 
 
 def load_portfolios(*, event: FlexEvent) -> Portfolios:
-    """Load who takes part in an event: every EVSE under its node, with the DSRSP it is enrolled with at the start."""
+    """Load who takes part in an event: the EVSEs under its node, with the DSRSP each is enrolled with at the start."""
     signal = event.signal
     area = load_area(root=signal.node, starts_at=signal.starts_at, ends_at=signal.ends_at)
     fleet = load_fleet(area=area, at=signal.starts_at)
+    order = order_of(event)
+    takes_part = np.full(fleet.n_evse, True) if order is None else fleet.dsrsp_pks == order.organisation_id
+    dsrsp_pks = fleet.dsrsp_pks[takes_part].tolist()
     organisations = sorted(
-        Organisation.objects.filter(pk__in=set(fleet.dsrsp_pks.tolist())), key=lambda organisation: organisation.code
+        Organisation.objects.filter(pk__in=set(dsrsp_pks)), key=lambda organisation: organisation.code
     )
     index = {organisation.pk: at for at, organisation in enumerate(organisations)}
-    unit = np.array([index[pk] for pk in fleet.dsrsp_pks.tolist()], dtype=np.int64)
-    return Portfolios(tuple(organisations), fleet.evse_pks, fleet.meter_pks, unit)
+    unit = np.array([index[pk] for pk in dsrsp_pks], dtype=np.int64)
+    return Portfolios(tuple(organisations), fleet.evse_pks[takes_part], fleet.meter_pks[takes_part], unit)
+
+
+def order_of(event: FlexEvent) -> FlexOrder | None:
+    """The order an event dispatches: then its DSRSP alone takes part, with the power ordered."""
+    return FlexOrder.objects.across_tenants().filter(event=event.pk).first() if event.pk else None
+
+
+def portfolio_sha256(portfolios: Portfolios) -> str:
+    """Digest of who takes part: each EVSE with its meter and its DSRSP, in any order."""
+    codes = portfolios.unit_ids
+    who = zip(portfolios.evse_pks.tolist(), portfolios.meter_pks.tolist(), portfolios.unit.tolist(), strict=True)
+    cells = sorted(f"{evse} {meter} {codes[unit]}" for evse, meter, unit in who)
+    return hashlib.sha256("\n".join(cells).encode()).hexdigest()
+
+
+def read_event(*, event: FlexEvent, rule: BaselineRule, as_of: datetime) -> ReadEvent:
+    """Read who took part in an event that is over, and what was known at ``as_of`` of their meters."""
+    portfolios = load_portfolios(event=event)
+    readings = load_portfolio_readings(event=event, portfolios=portfolios, rule=rule, as_of=as_of)
+    return ReadEvent(portfolios, portfolio_sha256(portfolios), readings)
 
 
 def load_portfolio_readings(
@@ -108,13 +147,35 @@ def load_portfolio_readings(
         grid=grid,
         days=days,
         holidays=frozenset(bank_holidays(days[0], grid.ends_at.astimezone(LONDON).date())),
-        is_event_day=_event_days(event, portfolios, days),
+        is_event_day=load_event_days(event, portfolios, days),
         event_kwh=totals.by_day([same_local_time(starts, day) for day in days]),
         adjustment_kwh=totals.by_day([same_local_time(window, day) for day in days]),
         adjustment_metered_kwh=totals.at(window),
     )
     n_left_out = np.bincount(portfolios.unit[~counts], minlength=portfolios.n_unit)
-    return PortfolioReadings(history, totals.at(starts), n_left_out)
+    evses = _evses(event, portfolios, energy, history, rule) if with_event else None
+    return PortfolioReadings(history, totals.at(starts), n_left_out, evses)
+
+
+def _evses(
+    event: FlexEvent, portfolios: Portfolios, energy: MeterEnergy, history: BaselineHistory, rule: BaselineRule
+) -> EvseVolume:
+    quanta = as_quanta(energy.energy_kwh.reshape(len(portfolios.meter_pks), -1))
+    table = event_table(
+        history.grid,
+        rule,
+        holidays=history.holidays,
+        first_day=energy.first_day,
+        n_half_hour=quanta.shape[1],
+        has_own_baseline=has_own_baseline(event.product),
+    )
+    return evse_volume(quanta, unit=portfolios.unit, is_event_day=history.is_event_day, table=table)
+
+
+def has_own_baseline(product: Product) -> bool:
+    """Whether an EVSE's own history gives a baseline under a product: where the method is made of past days."""
+    method = METHODS.get(product.baseline_method)
+    return method is None or method.is_historical
 
 
 def load_instructions(*, event: FlexEvent, run: DispatchRun, portfolios: Portfolios) -> FloatArray:
@@ -134,6 +195,21 @@ def load_instructions(*, event: FlexEvent, run: DispatchRun, portfolios: Portfol
         if organisation_pk in unit_of:
             instructed_kw[unit_of[organisation_pk]] += day_kw  # 0 in each period of another charging day
     return instructed_kw
+
+
+def load_stops(*, event: FlexEvent, portfolios: Portfolios, as_of: datetime) -> TimeArray:
+    """(n_unit,) ``datetime64[s]`` UTC when each DSRSP's instruction was stopped, as known then; NaT where it was not.
+
+    A stop holds whichever run the DSRSP was instructed under; of several the earliest counts.
+    """
+    unit_of = {organisation.pk: unit for unit, organisation in enumerate(portfolios.organisations)}
+    stopped_at = np.full(portfolios.n_unit, np.datetime64("NaT"), dtype="datetime64[s]")
+    known = InstructionStop.objects.across_tenants().filter(
+        instruction__event=event, organisation__in=unit_of, recorded_at__lte=as_of
+    )
+    for organisation_pk, at in known.order_by("-stopped_at").values_list("organisation_id", "stopped_at"):
+        stopped_at[unit_of[organisation_pk]] = np.datetime64(at.astimezone(UTC).replace(tzinfo=None), "s")
+    return stopped_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +241,28 @@ def _at(energy: MeterEnergy, instants: TimeArray) -> FloatArray:
     return values
 
 
-def _event_days(event: FlexEvent, portfolios: Portfolios, days: tuple[date, ...]) -> BoolArray:
+def load_event_days(event: FlexEvent, portfolios: Portfolios, days: tuple[date, ...]) -> BoolArray:
     """(n_unit, n_day) local days on which the portfolio was called before, whatever the zone; a night has two."""
     index = {organisation.pk: at for at, organisation in enumerate(portfolios.organisations)}
-    earlier = Instruction.objects.across_tenants().filter(organisation__in=index).exclude(event=event)
+    place = {day: at for at, day in enumerate(days)}
     called = np.zeros((portfolios.n_unit, len(days)), dtype=np.bool_)
-    for instruction in earlier.select_related("event__signal"):
-        for day in set(local_dates(event_grid(instruction.event.signal).period_starts())) & set(days):
-            called[index[instruction.organisation_id], days.index(day)] = True
+    if not place:
+        return called
+    # A month calls a portfolio hundreds of times: only windows that touch the days asked are read, each once.
+    earlier = Instruction.objects.across_tenants().filter(
+        organisation__in=index,
+        event__signal__starts_at__lt=utc(max(place) + timedelta(days=1), time(0)),
+        event__signal__ends_at__gt=utc(min(place), time(0)),
+    )
+    earlier = earlier.exclude(event=event.pk)
+    earlier = earlier.exclude(stops__stopped_at__lte=F("event__signal__starts_at"))  # cancelled: it never was
+    windows = earlier.values_list("organisation", "event__signal__starts_at", "event__signal__ends_at").distinct()
+    for organisation_pk, starts_at, ends_at in windows:
+        day = starts_at.astimezone(LONDON).date()
+        while day <= (ends_at - SETTLEMENT_PERIOD).astimezone(LONDON).date():
+            if day in place:
+                called[index[organisation_pk], place[day]] = True
+            day += timedelta(days=1)
     return called
 
 

@@ -17,7 +17,7 @@ from markets.core.settle import SettlementResult
 from markets.core.statement import FACTOR_DECIMALS, StatementHeader, StatementPeriod, statement_of
 from markets.core.statement import StatementLine as CoreLine
 from markets.core.statement_file import render_statement
-from markets.models import FlexEvent, Instruction, SettlementRun, Statement, StatementLine
+from markets.models import FlexEvent, FlexOrder, Instruction, SettlementRun, Statement, StatementLine
 
 
 def store_instructions(
@@ -28,14 +28,16 @@ def store_instructions(
     instructed_kw: FloatArray,
     expected_kw: FloatArray,
     planned_kw: FloatArray,
+    order: FlexOrder | None = None,
 ) -> list[Instruction]:
-    """One row a DSRSP in the zone."""
+    """One row a DSRSP that takes part."""
     return Instruction.objects.across_tenants().bulk_create(
         [
             Instruction(
                 event=event,
                 organisation=organisation,
                 run=run,
+                order=order,
                 instructed_kw=instructed_kw[unit].tolist(),
                 expected_baseline_kw=expected_kw[unit].tolist(),
                 planned_kw=planned_kw[unit].tolist(),
@@ -85,25 +87,35 @@ def newest_settlement(*, event: FlexEvent, lock: bool = False) -> SettlementRun 
     return SettlementRun.objects.filter(event=event).order_by("-version").first()
 
 
-def store_settlement(
-    *,
-    settlement: SettlementRun,
-    supersedes: SettlementRun | None,
-    portfolios: Portfolios,
-    result: SettlementResult,
-    n_left_out: IntArray,
-) -> SettlementRun:
-    """Write a settlement with its statements and their lines; call it in a transaction."""
-    settlement.version = supersedes.version + 1 if supersedes else 1
-    settlement.supersedes = supersedes
-    settlement.run_type = SettlementRun.RunType.RERUN if supersedes else SettlementRun.RunType.PRELIM
-    settlement.save()
+def store_statements(
+    *, settlement: SettlementRun, portfolios: Portfolios, result: SettlementResult, n_left_out: IntArray
+) -> None:
+    """Write a settlement's statements with their lines; call it in the transaction that stores the settlement."""
+    for settled in settled_statements(
+        settlement=settlement, portfolios=portfolios, result=result, n_left_out=n_left_out
+    ):
+        settled.statement.save(force_insert=True)
+        StatementLine.objects.bulk_create(settled.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledStatement:
+    """A statement with its lines as rows, stored or not."""
+
+    statement: Statement
+    lines: list[StatementLine]
+
+
+def settled_statements(
+    *, settlement: SettlementRun, portfolios: Portfolios, result: SettlementResult, n_left_out: IntArray
+) -> list[SettledStatement]:
+    """The rows of a settlement's statements, unit by unit; nothing is written."""
+    settled = []
     for unit, organisation in enumerate(portfolios.organisations):
         line = _core_line(settlement, result, unit)
         statement = _statement(settlement, organisation, result, unit, line)
-        statement.save(force_insert=True)
-        StatementLine.objects.bulk_create(_lines(statement, line, int(n_left_out[unit])))
-    return settlement
+        settled.append(SettledStatement(statement, _lines(statement, line, int(n_left_out[unit]))))
+    return settled
 
 
 def _statement(

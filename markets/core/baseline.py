@@ -1,23 +1,27 @@
-"""The energy expected without the event: mid x-in-y and its same-day adjustment, with the rule as data."""
+"""The energy expected without the event, from days like it: x-in-y with a same-day adjustment, the rule as data."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
 from aggregator.core.errors import FlexError
 from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
 from aggregator.core.types import BoolArray, FloatArray, IntArray
+from markets.core.baseline_means import (
+    highest_days_kwh,
+    middle_days_kwh,
+    same_day_adjustment_kwh,
+    same_day_ratio,
+)
 from markets.core.energy import from_quanta, nearest_quanta, to_quanta
 from markets.core.history import adjustment_starts, day_types, eligible_days, local_dates
 
 BaselineLevel = Literal["portfolio", "asset"]
-
-
-class TooFewEligibleDays(FlexError):
-    code = "baseline.too_few_eligible_days"
+Selection = Literal["most-recent", "highest"]
+Adjustment = Literal["additive", "ratio", "monitored"]
 
 
 class InvalidBaselineRule(FlexError):
@@ -35,11 +39,16 @@ class BaselineRule:
     Attributes:
         n_working_days: eligible days wanted for a working day; ``n_non_working_days`` for the others.
         n_drop_working: days dropped at each end of the ranking; 0 makes it the plain mean of recent days.
+        n_kept_working: of the days chosen, average only this many with the most energy in the event's half-hours;
+            None keeps all that ``n_drop_working`` leaves. ``n_kept_non_working`` for the others.
+        selection: take the most recent eligible days, or those with the most energy of all in the lookback.
         lookback_days: how far back candidate days may lie.
+        adjustment: add the window's mean difference, multiply by its ratio, or only report it.
         adjustment_periods: half-hours of the adjustment window; 0 switches the adjustment off.
         adjustment_gap_periods: half-hours between the window's end and the event's start.
         min_adjustment_periods: with fewer window half-hours read, the baseline stays unadjusted.
-        adjustment_cap_share: largest adjustment as a share of the event's mean unadjusted baseline; None is no cap.
+        adjustment_cap_share: largest adjustment as a share of the event's mean unadjusted baseline, or how far a
+            ratio may lie from 1; None is no cap.
         floor_at_zero: a negative baseline becomes 0 (sites that only import).
         level: what one row of history is, a unit's whole portfolio or one of its assets.
 
@@ -55,7 +64,11 @@ class BaselineRule:
     n_non_working_days: int = 4
     n_drop_working: int = 1
     n_drop_non_working: int = 1
+    n_kept_working: int | None = None
+    n_kept_non_working: int | None = None
+    selection: Selection = "most-recent"
     lookback_days: int = 60
+    adjustment: Adjustment = "additive"
     adjustment_periods: int = 6
     adjustment_gap_periods: int = 2
     min_adjustment_periods: int = 3
@@ -65,25 +78,42 @@ class BaselineRule:
 
     def __post_init__(self) -> None:
         for working in (True, False):
-            n_days, n_drop = self.n_days(working=working), self.n_drop(working=working)
-            if n_drop < 0 or n_days <= 2 * n_drop:
-                raise InvalidBaselineRule(
-                    f"{self.name}: {n_days} days leave none once {n_drop} are dropped at each end"
-                )
+            self._check_days(working=working)
         if not 1 <= self.lookback_days <= 366 or self.adjustment_periods < 0 or self.adjustment_gap_periods < 0:
             raise InvalidBaselineRule(f"{self.name}: lookback must be 1 to 366 days, window and gap not negative")
         if not min(1, self.adjustment_periods) <= self.min_adjustment_periods:
             raise InvalidBaselineRule(f"{self.name}: an adjustment needs at least one half-hour read")
         if self.adjustment_cap_share is not None and not 0 <= self.adjustment_cap_share < float("inf"):
             raise InvalidBaselineRule(f"{self.name}: adjustment_cap_share must be 0 or more, or None")
-        if self.level not in ("portfolio", "asset"):
-            raise InvalidBaselineRule(f"{self.name}: level must be portfolio or asset, found {self.level}")
+        for field, known in (("level", BaselineLevel), ("selection", Selection), ("adjustment", Adjustment)):
+            if getattr(self, field) not in get_args(known):
+                raise InvalidBaselineRule(
+                    f"{self.name}: {field} must be one of {', '.join(get_args(known))}, found {getattr(self, field)}"
+                )
+
+    def _check_days(self, *, working: bool) -> None:
+        n_days, n_drop, n_kept = (
+            self.n_days(working=working),
+            self.n_drop(working=working),
+            self.n_kept(working=working),
+        )
+        if n_drop < 0 or n_days <= 2 * n_drop:
+            raise InvalidBaselineRule(f"{self.name}: {n_days} days leave none once {n_drop} are dropped at each end")
+        if n_kept is not None and (n_drop or not 1 <= n_kept <= n_days):
+            raise InvalidBaselineRule(
+                f"{self.name}: the highest {n_kept} of {n_days} days are kept or {n_drop} dropped at each end, not both"
+            )
 
     def n_days(self, *, working: bool) -> int:
         return self.n_working_days if working else self.n_non_working_days
 
     def n_drop(self, *, working: bool) -> int:
         return self.n_drop_working if working else self.n_drop_non_working
+
+    def n_kept(self, *, working: bool) -> int | None:
+        """How many of the highest days are averaged; None where the rule keeps the middle ones."""
+        n_kept = self.n_kept_working if working else self.n_kept_non_working
+        return self.n_days(working=working) if self.selection == "highest" and n_kept is None else n_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +173,13 @@ class EventBaseline:
 
     Attributes:
         unadjusted_kwh: (n_row, n_period) mean of the kept days.
-        adjustment_kwh: (n_row,) energy added to every period, 0 where none was possible.
-        baseline_kwh: (n_row, n_period) rounded once, from the unrounded sum of the two.
-        n_days: (n_row, n_period) eligible days found, before any are dropped.
+        adjustment_kwh: (n_row,) energy added to every period, 0 where none was possible or the rule adds none.
+        adjustment_ratio: (n_row,) what every period was multiplied by, 1 where none was possible or the rule has none.
+        measured_adjustment_kwh: (n_row,) how far the window ran above its baseline, before any cap and also where the
+            rule only monitors it; NaN where too little was read.
+        baseline_kwh: (n_row, n_period) rounded once, from the unrounded sum or product.
+        n_days: (n_row, n_period) eligible days found, before any are dropped; never more than the rule wants, and 0
+            where the baseline does not come from days.
         is_adjusted: (n_row,) the window had enough reads, or the rule has no window.
         is_capped: (n_row,) the cap cut the adjustment.
         is_floored: (n_row, n_period) a negative baseline became 0.
@@ -153,57 +187,13 @@ class EventBaseline:
 
     unadjusted_kwh: FloatArray
     adjustment_kwh: FloatArray
+    adjustment_ratio: FloatArray
+    measured_adjustment_kwh: FloatArray
     baseline_kwh: FloatArray
     n_days: IntArray
     is_adjusted: BoolArray
     is_capped: BoolArray
     is_floored: BoolArray
-
-
-def middle_days_kwh(history_kwh: FloatArray, *, n_drop: int = 1, n_ranked: int | None = None) -> FloatArray:
-    """Average the eligible days left once the highest and the lowest are dropped.
-
-    Args:
-        history_kwh: (n_row, n_day, n_period) energy drawn in the event window, finite, oldest day first.
-        n_drop: days dropped at each end, ranked per row by the window's total; 1 of 10 days is mid 8-in-10.
-        n_ranked: rank on the first ``n_ranked`` periods only; the rest follow the same days (adjustment window).
-
-    Returns:
-        (n_row, n_period) baseline energy in kWh.
-
-    Raises:
-        TooFewEligibleDays: n_day <= 2 * n_drop.
-
-    Source: docs/methods/baseline.md
-    """
-    n_day = history_kwh.shape[1]
-    if n_day <= 2 * n_drop:
-        raise TooFewEligibleDays(f"the rule needs more than {2 * n_drop} eligible days, found {n_day}", n_day=n_day)
-    # Stable: equal totals rank by recency, so a re-run settles the same money.
-    by_total = np.argsort(history_kwh[:, :, :n_ranked].sum(axis=2), axis=1, kind="stable")
-    kept = by_total[:, n_drop : n_day - n_drop, np.newaxis]
-    baseline_kwh: FloatArray = np.take_along_axis(history_kwh, kept, axis=1).mean(axis=1)
-    return baseline_kwh
-
-
-def same_day_adjustment_kwh(metered_kwh: FloatArray, unadjusted_kwh: FloatArray, *, min_periods: int = 1) -> FloatArray:
-    """Average how far the day of the event runs above its unadjusted baseline in the window.
-
-    Args:
-        metered_kwh: (n_row, n_window) energy metered in the window; NaN is a missing read.
-        unadjusted_kwh: (n_row, n_window) unadjusted baseline of the window.
-        min_periods: at least this many half-hours must have both.
-
-    Returns:
-        (n_row,) energy to add to every event period, in kWh; NaN where too few half-hours were read.
-
-    Source: docs/methods/baseline.md
-    """
-    above_kwh = metered_kwh - unadjusted_kwh
-    n_present = np.sum(~np.isnan(above_kwh), axis=1)
-    mean_kwh = np.nansum(above_kwh, axis=1) / np.maximum(n_present, 1)
-    adjustment_kwh: FloatArray = np.where(n_present >= max(min_periods, 1), mean_kwh, np.nan)
-    return adjustment_kwh
 
 
 def event_baseline(history: BaselineHistory, rule: BaselineRule) -> EventBaseline:
@@ -221,23 +211,48 @@ def event_baseline(history: BaselineHistory, rule: BaselineRule) -> EventBaselin
             f"{rule.name} adjusts on {rule.adjustment_periods} half-hours, found {history.adjustment_kwh.shape[2]}"
         )
     unadjusted, window, n_days = _unadjusted_quanta(history, rule)
-    raw = same_day_adjustment_kwh(
-        to_quanta(history.adjustment_metered_kwh), window, min_periods=rule.min_adjustment_periods
+    adjusted_by = _adjustment(to_quanta(history.adjustment_metered_kwh), window, unadjusted, rule)
+    adjusted = nearest_quanta(
+        unadjusted * adjusted_by.ratio[:, np.newaxis] + adjusted_by.quanta[:, np.newaxis],
     )
-    is_adjusted = ~np.isnan(raw) | (rule.adjustment_periods == 0)
-    wanted = np.nan_to_num(raw, nan=0.0)
-    adjustment = _capped(wanted, unadjusted, rule.adjustment_cap_share)
-    adjusted = nearest_quanta(unadjusted + adjustment[:, np.newaxis])
     is_floored = (adjusted < 0) & rule.floor_at_zero
     return EventBaseline(
         unadjusted_kwh=from_quanta(nearest_quanta(unadjusted)),
-        adjustment_kwh=from_quanta(nearest_quanta(adjustment)),
+        adjustment_kwh=from_quanta(nearest_quanta(adjusted_by.quanta)),
+        adjustment_ratio=adjusted_by.ratio,
+        measured_adjustment_kwh=from_quanta(nearest_quanta(adjusted_by.measured)),
         baseline_kwh=from_quanta(np.where(is_floored, 0.0, adjusted)),
         n_days=n_days,
-        is_adjusted=is_adjusted,
-        is_capped=adjustment != wanted,
+        is_adjusted=adjusted_by.is_adjusted,
+        is_capped=adjusted_by.is_capped,
         is_floored=is_floored,
     )
+
+
+class _AdjustedBy(NamedTuple):
+    """(n_row,) each: quanta added to every period, its factor, and how both came about."""
+
+    quanta: FloatArray
+    ratio: FloatArray
+    measured: FloatArray
+    is_adjusted: BoolArray
+    is_capped: BoolArray
+
+
+def _adjustment(metered: FloatArray, window: FloatArray, unadjusted: FloatArray, rule: BaselineRule) -> _AdjustedBy:
+    n_row, share = len(metered), rule.adjustment_cap_share
+    measured = same_day_adjustment_kwh(metered, window, min_periods=rule.min_adjustment_periods)
+    none, one = np.zeros(n_row), np.ones(n_row)
+    if rule.adjustment == "monitored" or rule.adjustment_periods == 0:
+        return _AdjustedBy(none, one, measured, one > 0, none > 0)
+    if rule.adjustment == "ratio":
+        raw = same_day_ratio(metered, window, min_periods=rule.min_adjustment_periods)
+        wanted = np.nan_to_num(raw, nan=1.0)
+        ratio = wanted if share is None else np.clip(wanted, max(1.0 - share, 0.0), 1.0 + share)
+        return _AdjustedBy(none, ratio, measured, ~np.isnan(raw), ratio != wanted)
+    wanted = np.nan_to_num(measured, nan=0.0)
+    quanta = _capped(wanted, unadjusted, share)
+    return _AdjustedBy(quanta, one, measured, ~np.isnan(measured), quanta != wanted)
 
 
 class _DateBlock(NamedTuple):
@@ -275,28 +290,33 @@ def _unadjusted_quanta(history: BaselineHistory, rule: BaselineRule) -> tuple[Fl
             days_working=days_working,
             is_event_day=history.is_event_day,
             has_reads=~np.isnan(energy).any(axis=2),
-            n_days=rule.n_days(working=is_working),
+            n_days=len(history.days) if rule.selection == "highest" else rule.n_days(working=is_working),
             lookback_days=rule.lookback_days,
         )
         # A date that holds only window periods has no event energy to rank by; it ranks on the window's.
         n_event = len(block.event)
-        means = _means_of_chosen(
-            energy, chosen, n_drop=rule.n_drop(working=is_working), n_ranked=n_event or energy.shape[2]
-        )
+        means = _means_of_chosen(energy, chosen, rule, is_working=is_working, n_ranked=n_event or energy.shape[2])
         event_means[:, block.event] = means[:, :n_event]
         window_means[:, block.window] = means[:, n_event:]
-        n_days[:, block.event] = chosen.sum(axis=1)[:, np.newaxis]
+        n_found = np.minimum(chosen.sum(axis=1), rule.n_days(working=is_working))
+        n_days[:, block.event] = n_found[:, np.newaxis]
     return event_means, window_means, n_days
 
 
-def _means_of_chosen(energy: FloatArray, chosen: BoolArray, *, n_drop: int, n_ranked: int) -> FloatArray:
-    """(n_row, n_period) mean of each row's middle days; NaN for a row with too few."""
-    n_found = chosen.sum(axis=1)
+def _means_of_chosen(
+    energy: FloatArray, chosen: BoolArray, rule: BaselineRule, *, is_working: bool, n_ranked: int
+) -> FloatArray:
+    """(n_row, n_period) mean of each row's middle or highest days; NaN for a row with too few."""
+    n_found, n_drop, n_kept = chosen.sum(axis=1), rule.n_drop(working=is_working), rule.n_kept(working=is_working)
     means = np.full((energy.shape[0], energy.shape[2]), np.nan)
     for n_day in np.unique(n_found[n_found > 2 * n_drop]).tolist():
         rows = np.flatnonzero(n_found == n_day)
         days = np.nonzero(chosen[rows])[1].reshape(len(rows), n_day)
-        means[rows] = middle_days_kwh(energy[rows[:, np.newaxis], days], n_drop=n_drop, n_ranked=n_ranked)
+        found = energy[rows[:, np.newaxis], days]
+        if n_kept is None:
+            means[rows] = middle_days_kwh(found, n_drop=n_drop, n_ranked=n_ranked)
+        else:
+            means[rows] = highest_days_kwh(found, n_keep=n_kept, n_ranked=n_ranked)
     return means
 
 

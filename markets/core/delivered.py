@@ -14,6 +14,7 @@ from markets.core.energy import from_quanta, to_quanta
 
 Direction = Literal["turn_down", "turn_up"]
 MissingPolicy = Literal["strict", "exclude"]
+Counting = Literal["net", "positive-only"]
 
 MEASURED = "measured"
 MISSING_READ = "missing-read"
@@ -24,9 +25,13 @@ class UnknownUnit(FlexError):
     code = "delivered.unknown_unit"
 
 
+class UnknownCounting(FlexError):
+    code = "delivered.unknown_counting"
+
+
 @dataclass(frozen=True, slots=True)
 class UnitVolume:
-    """Net volume of each unit per half-hour, on the grid of 0.0001 kWh.
+    """Volume of each unit per half-hour, on the grid of 0.0001 kWh.
 
     Attributes:
         baseline_kwh: (n_unit, n_period) sum over the rows that have a baseline; NaN when none has.
@@ -64,20 +69,29 @@ class CountedPeriods:
     is_refused: BoolArray
 
 
-def delivered_kwh(baseline_kwh: FloatArray, metered_kwh: FloatArray, direction: Direction) -> FloatArray:
+def delivered_kwh(
+    baseline_kwh: FloatArray, metered_kwh: FloatArray, direction: Direction, *, counting: Counting = "net"
+) -> FloatArray:
     """Baseline minus metered for a turn-down, metered minus baseline for a turn-up.
 
     Args:
         baseline_kwh: energy expected, any shape; NaN where there is no baseline.
         metered_kwh: energy metered, same shape, import positive; NaN is a missing read.
+        counting: ``net`` keeps what went the wrong way as a negative volume, ``positive-only`` takes it as 0.
 
     Returns:
-        Delivered energy in kWh on the grid of 0.0001 kWh, same shape; negative is the wrong way, NaN stays NaN.
+        Delivered energy in kWh on the grid of 0.0001 kWh, same shape; NaN stays NaN.
 
-    Source: docs/methods/settlement.md
+    Raises:
+        UnknownCounting: another word.
+
+    Source: docs/methods/delivered.md
     """
+    if counting not in ("net", "positive-only"):
+        raise UnknownCounting(f"counting is net or positive-only, found {counting!r}", counting=str(counting))
     saved = to_quanta(baseline_kwh) - to_quanta(metered_kwh)
-    return from_quanta(saved if direction == "turn_down" else -saved + 0.0)
+    volume = saved if direction == "turn_down" else -saved + 0.0
+    return from_quanta(np.maximum(volume, 0.0) if counting == "positive-only" else volume)
 
 
 def unit_volume(
@@ -87,27 +101,31 @@ def unit_volume(
     *,
     row_units: Sequence[str],
     unit_ids: Sequence[str],
+    counting: Counting = "net",
 ) -> UnitVolume:
-    """Sum rows into their units, net: one asset's negative volume takes from another's.
+    """Sum rows into their units; counted net, one asset's negative volume takes from another's.
 
     Args:
         baseline_kwh: (n_row, n_period) NaN where a row has no baseline.
         metered_kwh: (n_row, n_period) NaN where a read is missing.
         row_units: (n_row,) the unit of each row.
         unit_ids: (n_unit,) order of the result.
+        counting: how a row that went the wrong way counts, row by row and half-hour by half-hour.
 
     Raises:
         UnknownUnit: a row belongs to none of ``unit_ids``.
+        UnknownCounting: see ``delivered_kwh``.
 
-    Source: docs/methods/settlement.md
+    Source: docs/methods/delivered.md
     """
     unit_of_row = _unit_of_row(row_units, unit_ids)
     n_unit = len(unit_ids)
     return UnitVolume(
-        baseline_kwh=_net_kwh(baseline_kwh, unit_of_row, n_unit),
-        metered_kwh=_net_kwh(metered_kwh, unit_of_row, n_unit),
+        baseline_kwh=_sums_kwh(baseline_kwh, unit_of_row, n_unit),
+        metered_kwh=_sums_kwh(metered_kwh, unit_of_row, n_unit),
         delivered_kwh=np.nan_to_num(
-            _net_kwh(delivered_kwh(baseline_kwh, metered_kwh, direction), unit_of_row, n_unit), nan=0.0
+            _sums_kwh(delivered_kwh(baseline_kwh, metered_kwh, direction, counting=counting), unit_of_row, n_unit),
+            nan=0.0,
         ),
         n_missing=_count(np.isnan(metered_kwh), unit_of_row, n_unit),
         n_no_baseline=_count(np.isnan(baseline_kwh), unit_of_row, n_unit),
@@ -121,7 +139,7 @@ def counted_periods(is_missing: BoolArray, policy: MissingPolicy, *, min_present
         is_missing: (n_unit, n_period) a read is missing.
         min_present_share: exclusion needs at least this share of the half-hours, and never fewer than one.
 
-    Source: docs/methods/settlement.md
+    Source: docs/methods/delivered.md
     """
     n_missing = is_missing.sum(axis=1)
     n_present = is_missing.shape[1] - n_missing
@@ -142,7 +160,7 @@ def _unit_of_row(row_units: Sequence[str], unit_ids: Sequence[str]) -> IntArray:
     return np.array([index[unit_id] for unit_id in row_units], dtype=np.int64)
 
 
-def _net_kwh(energy_kwh: FloatArray, unit_of_row: IntArray, n_unit: int) -> FloatArray:
+def _sums_kwh(energy_kwh: FloatArray, unit_of_row: IntArray, n_unit: int) -> FloatArray:
     """(n_unit, n_period) exact sums on the settlement grid; NaN where no row of the unit has a value."""
     quanta = to_quanta(energy_kwh)
     sums = np.zeros((n_unit, energy_kwh.shape[1]))

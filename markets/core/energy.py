@@ -14,12 +14,12 @@ QUANTUM_KWH = Decimal("0.0001")
 QUANTA_PER_KWH = 10_000
 # A mean over days and window periods is a fraction with a denominator of a few hundred, so the nearest value
 # that is no tie lies 1e-3 of a quantum away; float64 noise is below 1e-7 up to 100 MWh a period.
-_TIE_QUANTA = 1e-6
+TIE_QUANTA = 1e-6
 
 
 def nearest_quanta(quanta: FloatArray) -> FloatArray:
     """Round to whole quanta, halves away from zero; NaN stays NaN and there is no minus zero."""
-    whole: FloatArray = np.copysign(np.floor(np.abs(quanta) + 0.5 + _TIE_QUANTA), quanta) + 0.0
+    whole: FloatArray = np.copysign(np.floor(np.abs(quanta) + 0.5 + TIE_QUANTA), quanta) + 0.0
     return whole
 
 

@@ -6,6 +6,7 @@ day both 01:00 hours read the same history periods (October), or there is no 01:
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def day_types(days: Sequence[date], holidays: Collection[date]) -> BoolArray:
     return working_days(days, holidays)
 
 
+@cache
 def is_clock_change_day(day: date) -> bool:
     """Say whether the London day has 46 or 50 settlement periods."""
     return settlement_day(day).n_period != PERIODS_OF_A_NORMAL_DAY

@@ -1,11 +1,10 @@
-"""What delivered volume and availability are worth: exact fractions, rounded once per line to the penny."""
+"""What delivered volume is worth: exact fractions, rounded once per line to the penny."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Literal, NamedTuple
+from itertools import pairwise
+from typing import Literal
 
 from aggregator.core.errors import FlexError
 from markets.core.delivered import MissingPolicy
@@ -14,6 +13,7 @@ PENNY = Decimal("0.01")
 Step = Literal["continuous", "whole-percent-floored"]
 Cap = Literal["interval", "event"]
 PaysOn = Literal["instructed", "delivered"]
+Scale = tuple[tuple[Decimal, Decimal], ...]
 
 
 class InvalidPerformanceRule(FlexError):
@@ -37,9 +37,15 @@ class PerformanceRule:
         min_present_share: share of half-hours that must be read before any may be excluded.
         cap: delivery is capped at what was instructed per half-hour (*interval*) or in sum (*event*).
         pays_on: the factor scales the energy instructed or the energy delivered.
+        scale: (delivered share, factor) points, both ascending, in place of grace and slope: straight between two
+            points, nothing below the first, the last one's factor above it. None is no scale.
+        penalty_gbp_per_mwh: taken off for each MWh that was instructed beyond the grace and not delivered; never more
+            than the event pays. With a scale there is no grace.
+        cap_gbp_per_event: most that an event pays; None is no cap.
 
     Raises:
-        InvalidPerformanceRule: a share outside 0 to 1, a negative slope or an unknown word.
+        InvalidPerformanceRule: a share outside 0 to 1, a negative slope, penalty or cap, a scale that falls or an
+            unknown word.
 
     Source: docs/methods/settlement.md
     """
@@ -54,13 +60,37 @@ class PerformanceRule:
     min_present_share: Decimal = Decimal(1)
     cap: Cap = "event"
     pays_on: PaysOn = "instructed"
+    scale: Scale | None = None
+    penalty_gbp_per_mwh: Decimal = Decimal(0)
+    cap_gbp_per_event: Decimal | None = None
 
     def __post_init__(self) -> None:
+        self._check_numbers()
+        self._check_words()
+        if self.scale is not None and not _is_scale(self.scale):
+            raise InvalidPerformanceRule(
+                f"{self.name}: scale needs points in 0 to 1, shares rising and factors not falling, found {self.scale}",
+                field="scale",
+            )
+
+    def _check_numbers(self) -> None:
         for name, share in (("grace", self.grace), ("cutoff", self.cutoff), ("min_present", self.min_present_share)):
             if share is not None and not 0 <= share <= 1:
                 raise InvalidPerformanceRule(f"{self.name}: {name} must lie in 0 to 1, found {share}", field=name)
         if not (self.slope.is_finite() and self.slope >= 0):
-            raise InvalidPerformanceRule(f"{self.name}: slope must be finite and not negative, found {self.slope}")
+            raise InvalidPerformanceRule(
+                f"{self.name}: slope must be finite and not negative, found {self.slope}", field="slope"
+            )
+        for name, amount in (
+            ("penalty_gbp_per_mwh", self.penalty_gbp_per_mwh),
+            ("cap_gbp_per_event", self.cap_gbp_per_event),
+        ):
+            if amount is not None and not (amount.is_finite() and amount >= 0):
+                raise InvalidPerformanceRule(
+                    f"{self.name}: {name} must be finite and not negative, found {amount}", field=name
+                )
+
+    def _check_words(self) -> None:
         words = (
             (self.step, ("continuous", "whole-percent-floored")),
             (self.missing, ("strict", "exclude")),
@@ -72,11 +102,35 @@ class PerformanceRule:
                 raise InvalidPerformanceRule(f"{self.name}: expected one of {', '.join(known)}, found {word}")
 
 
-class Interval(NamedTuple):
-    """Half-open ``[starts_at, ends_at)``, aware."""
+@dataclass(frozen=True, slots=True)
+class EventValue:
+    """What an event is worth before rounding; exact.
 
-    starts_at: datetime
-    ends_at: datetime
+    Attributes:
+        performance_factor: in 0 to 1; 0 where nothing was instructed.
+        full_gbp: of full delivery, uncapped.
+        utilisation_gbp: earned, at most the cap.
+        penalty_gbp: taken off, at most ``utilisation_gbp``.
+    """
+
+    performance_factor: Fraction
+    full_gbp: Fraction
+    utilisation_gbp: Fraction
+    penalty_gbp: Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class EventPayment:
+    """What an event pays, in pence: utilisation less penalty, never below 0."""
+
+    performance_factor: Fraction
+    full_value_gbp: Decimal
+    utilisation_gbp: Decimal
+    penalty_gbp: Decimal
+
+    @property
+    def payment_gbp(self) -> Decimal:
+        return self.utilisation_gbp - self.penalty_gbp
 
 
 def round_gbp(amount: Fraction) -> Decimal:
@@ -95,6 +149,8 @@ def performance_factor(d: Fraction | Decimal, rule: PerformanceRule) -> Fraction
         share = Fraction(int(share * 100), 100)
     if rule.cutoff is not None and share < Fraction(rule.cutoff):
         return Fraction(0)
+    if rule.scale is not None:
+        return _on_scale(share, rule.scale)
     beyond_grace = max(1 - Fraction(rule.grace) - share, Fraction(0))
     return max(1 - Fraction(rule.slope) * beyond_grace, Fraction(0))
 
@@ -109,66 +165,110 @@ def utilisation_payment_gbp(
 
     Source: docs/methods/settlement.md
     """
+    return round_gbp(_value_gbp(payable_kwh, price_gbp_per_mwh, Fraction(factor)))
+
+
+def steepest_slope(rule: PerformanceRule) -> Fraction:
+    """Most of its full value that a payment loses per share under-delivered, jumps at a cut-off or step left out."""
+    if rule.scale is None:
+        slope = Fraction(rule.slope)
+    else:
+        slopes = (Fraction(other[1] - one[1]) / Fraction(other[0] - one[0]) for one, other in pairwise(rule.scale))
+        slope = max(slopes, default=Fraction(0))
+    return slope if rule.pays_on == "instructed" else slope + 1
+
+
+def event_value(
+    *,
+    ordered_kwh: Decimal,
+    delivered_kwh: Decimal,
+    price_gbp_per_mwh: Decimal,
+    rule: PerformanceRule,
+    factor: Fraction | None = None,
+) -> EventValue:
+    """Say exactly what an event is worth.
+
+    Args:
+        ordered_kwh: energy instructed in the half-hours that count.
+        delivered_kwh: energy delivered in them; more than was instructed pays no more, and it may be negative.
+        factor: a month's performance factor, where the month's performance counts; None is the event's own.
+
+    Raises:
+        InvalidPayment: energy instructed below 0, a price that is negative or not a number, a factor outside 0 to 1.
+
+    Source: docs/methods/settlement.md
+    """
+    if ordered_kwh < 0:
+        raise InvalidPayment(f"energy instructed is 0 or more, found {ordered_kwh} kWh")
+    delivered_kwh = min(delivered_kwh, ordered_kwh)
+    own = performance_factor(Fraction(delivered_kwh) / Fraction(ordered_kwh), rule) if ordered_kwh else Fraction(0)
+    used = own if factor is None else factor
+    payable_kwh = ordered_kwh if rule.pays_on == "instructed" else delivered_kwh
+    earned = _value_gbp(payable_kwh, price_gbp_per_mwh, used)
+    capped = earned if rule.cap_gbp_per_event is None else min(earned, Fraction(rule.cap_gbp_per_event))
+    return EventValue(
+        performance_factor=used,
+        full_gbp=_value_gbp(ordered_kwh, price_gbp_per_mwh, Fraction(1)),
+        utilisation_gbp=capped,
+        penalty_gbp=min(_penalty_gbp(ordered_kwh, delivered_kwh, rule), capped),
+    )
+
+
+def event_payment(
+    *,
+    ordered_kwh: Decimal,
+    delivered_kwh: Decimal,
+    price_gbp_per_mwh: Decimal,
+    rule: PerformanceRule,
+    factor: Fraction | None = None,
+) -> EventPayment:
+    """What an event pays as a line of its own: ``event_value``, each amount rounded to the penny.
+
+    Raises:
+        InvalidPayment: as for ``event_value``.
+
+    Source: docs/methods/settlement.md
+    """
+    value = event_value(
+        ordered_kwh=ordered_kwh,
+        delivered_kwh=delivered_kwh,
+        price_gbp_per_mwh=price_gbp_per_mwh,
+        rule=rule,
+        factor=factor,
+    )
+    return EventPayment(
+        performance_factor=value.performance_factor,
+        full_value_gbp=round_gbp(value.full_gbp),
+        utilisation_gbp=round_gbp(value.utilisation_gbp),
+        penalty_gbp=round_gbp(value.penalty_gbp),
+    )
+
+
+def _value_gbp(payable_kwh: Decimal, price_gbp_per_mwh: Decimal, factor: Fraction) -> Fraction:
     if not (price_gbp_per_mwh.is_finite() and price_gbp_per_mwh >= 0):
         raise InvalidPayment(f"a utilisation price must be finite and not negative, found {price_gbp_per_mwh} GBP/MWh")
     if not 0 <= factor <= 1:
         raise InvalidPayment(f"a performance factor lies in 0 to 1, found {factor}")
-    energy_mwh = max(Fraction(payable_kwh), Fraction(0)) / 1000
-    return round_gbp(energy_mwh * Fraction(price_gbp_per_mwh) * Fraction(factor))
+    return max(Fraction(payable_kwh), Fraction(0)) / 1000 * Fraction(price_gbp_per_mwh) * factor
 
 
-def availability_payment_gbp(
-    *,
-    accepted_mw: Decimal,
-    windows: Sequence[Interval],
-    price_gbp_per_mw_h: Decimal,
-    availability_factor: Fraction | Decimal = Fraction(1),
-    unavailable: Sequence[Interval] = (),
-) -> Decimal:
-    """Price accepted power over the hours it was available, hours being elapsed UTC.
-
-    Args:
-        windows: accepted windows; where two overlap, the time counts once.
-        availability_factor: the month's factor by contract, 0 to 1.
-        unavailable: outages; only what falls inside a window is taken off, once.
-
-    Raises:
-        InvalidPayment: negative power or price, a factor outside 0 to 1, a naive or reversed interval.
-
-    Source: docs/methods/settlement.md
-    """
-    if accepted_mw < 0 or price_gbp_per_mw_h < 0 or not 0 <= availability_factor <= 1:
-        raise InvalidPayment(
-            f"availability needs power and price not negative and a factor in 0 to 1, found {accepted_mw} MW, "
-            f"{price_gbp_per_mw_h} GBP/MW/h, {availability_factor}"
-        )
-    offered, out = _merged(windows), _merged(unavailable)
-    lost = sum((_overlap(window, outage) for window in offered for outage in out), timedelta(0))
-    available = sum((window.ends_at - window.starts_at for window in offered), timedelta(0)) - lost
-    hours = Fraction(available // timedelta(microseconds=1), 3_600_000_000)
-    return round_gbp(Fraction(accepted_mw) * hours * Fraction(price_gbp_per_mw_h) * Fraction(availability_factor))
+def _penalty_gbp(ordered_kwh: Decimal, delivered_kwh: Decimal, rule: PerformanceRule) -> Fraction:
+    free = Fraction(rule.grace) if rule.scale is None else Fraction(0)
+    missed_kwh = (1 - free) * Fraction(ordered_kwh) - max(Fraction(delivered_kwh), Fraction(0))
+    return max(missed_kwh, Fraction(0)) / 1000 * Fraction(rule.penalty_gbp_per_mwh)
 
 
-def _merged(intervals: Sequence[Interval]) -> list[Interval]:
-    """Disjoint union in UTC: two aware times of one zone would subtract by the clock on the wall."""
-    merged: list[Interval] = []
-    for starts_at, ends_at in sorted(_in_utc(interval) for interval in intervals):
-        if merged and starts_at <= merged[-1].ends_at:
-            merged[-1] = Interval(merged[-1].starts_at, max(merged[-1].ends_at, ends_at))
-        else:
-            merged.append(Interval(starts_at, ends_at))
-    return merged
+def _is_scale(scale: Scale) -> bool:
+    in_range = all(0 <= share <= 1 and 0 <= factor <= 1 for share, factor in scale)
+    rises = all(one[0] < other[0] and one[1] <= other[1] for one, other in pairwise(scale))
+    return bool(scale) and in_range and rises
 
 
-def _in_utc(interval: Interval) -> Interval:
-    if interval.starts_at.tzinfo is None or interval.ends_at.tzinfo is None:
-        raise InvalidPayment(f"aware times are needed, found {interval.starts_at} to {interval.ends_at}")
-    in_utc = Interval(interval.starts_at.astimezone(UTC), interval.ends_at.astimezone(UTC))
-    if in_utc.ends_at <= in_utc.starts_at:
-        raise InvalidPayment(f"an interval ends after it starts, found {in_utc.starts_at} to {in_utc.ends_at}")
-    return in_utc
-
-
-def _overlap(one: Interval, other: Interval) -> timedelta:
-    shared = min(one.ends_at, other.ends_at) - max(one.starts_at, other.starts_at)
-    return max(shared, timedelta(0))
+def _on_scale(share: Fraction, scale: Scale) -> Fraction:
+    if share < Fraction(scale[0][0]):
+        return Fraction(0)
+    for (low, low_factor), (high, high_factor) in pairwise(scale):
+        if share <= Fraction(high):
+            along = (share - Fraction(low)) / (Fraction(high) - Fraction(low))
+            return Fraction(low_factor) + along * (Fraction(high_factor) - Fraction(low_factor))
+    return Fraction(scale[-1][1])

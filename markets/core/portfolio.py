@@ -3,6 +3,7 @@
 import numpy as np
 
 from aggregator.core.types import BoolArray, FloatArray, IntArray
+from markets.core.energy import from_quanta, to_quanta
 
 
 def read_throughout(energy_kwh: FloatArray) -> BoolArray:
@@ -16,7 +17,9 @@ def read_throughout(energy_kwh: FloatArray) -> BoolArray:
 
 
 def portfolio_kwh(energy_kwh: FloatArray, unit: IntArray, *, n_unit: int, min_share: float) -> FloatArray:
-    """Sum meters to units; where some are missing, scale up by the share that was read.
+    """Sum meters to units on the settlement grid; where some are missing, scale up by the share that was read.
+
+    Each reading is put on the grid of 0.0001 kWh first, so that sums are exact in any order of meters.
 
     Args:
         energy_kwh: (n_meter, n_value) energy, NaN where no reading is known.
@@ -31,9 +34,21 @@ def portfolio_kwh(energy_kwh: FloatArray, unit: IntArray, *, n_unit: int, min_sh
     is_read = ~np.isnan(energy_kwh)
     shape = (n_unit, energy_kwh.shape[1])
     total, n_read = np.zeros(shape), np.zeros(shape)
-    np.add.at(total, unit, np.where(is_read, energy_kwh, 0.0))
+    np.add.at(total, unit, np.where(is_read, to_quanta(energy_kwh), 0.0))
     np.add.at(n_read, unit, is_read.astype(np.float64))
-    n_meter = np.bincount(unit, minlength=n_unit)[:, np.newaxis]
-    known = (n_read > 0) & (n_read >= min_share * n_meter)
-    scaled: FloatArray = np.where(known, total * n_meter / np.maximum(n_read, 1.0), np.nan)
-    return scaled
+    return scaled_kwh(total, n_read, np.bincount(unit, minlength=n_unit), min_share=min_share)
+
+
+def scaled_kwh(total_quanta: FloatArray, n_read: FloatArray, n_meter: IntArray, *, min_share: float) -> FloatArray:
+    """Scale sums of the meters that were read up to all meters of a unit.
+
+    Args:
+        total_quanta, n_read: (n_unit, n_value) whole quanta, and how many meters they are the sum of.
+        n_meter: (n_unit,) meters of each unit.
+
+    Returns:
+        (n_unit, n_value) kWh; NaN as ``portfolio_kwh`` says.
+    """
+    of_all = n_meter[:, np.newaxis]
+    known = (n_read > 0) & (n_read >= min_share * of_all)
+    return from_quanta(np.where(known, total_quanta * of_all / np.maximum(n_read, 1.0), np.nan))

@@ -17,12 +17,14 @@ def baseline_findings(history: BaselineHistory, rule: BaselineRule, baseline: Ev
     yield from _day_findings(history, rule, baseline)
     yield from _window_findings(history, rule, baseline)
     for row in np.flatnonzero(baseline.is_capped).tolist():
-        adjustment_kwh = float(baseline.adjustment_kwh[row])
+        adjustment_kwh, ratio = float(baseline.adjustment_kwh[row]), float(baseline.adjustment_ratio[row])
+        is_ratio = rule.adjustment == "ratio"
+        cut_to = f"the factor {ratio:.4f}" if is_ratio else f"{adjustment_kwh:.4f} kWh a half-hour"
         yield FindingNote(
             code="baseline.adjustment_capped",
             subject=history.row_ids[row],
-            message=f"the same-day adjustment was cut to {adjustment_kwh:.4f} kWh a half-hour",
-            details={"adjustment_kwh": adjustment_kwh},
+            message=f"the same-day adjustment was cut to {cut_to}",
+            details={"ratio": ratio} if is_ratio else {"adjustment_kwh": adjustment_kwh},
         )
     for row in np.flatnonzero(baseline.is_floored.any(axis=1)).tolist():
         adjustment_kwh, is_floored = float(baseline.adjustment_kwh[row]), baseline.is_floored[row]
@@ -41,6 +43,8 @@ def baseline_findings(history: BaselineHistory, rule: BaselineRule, baseline: Ev
 
 def _window_findings(history: BaselineHistory, rule: BaselineRule, baseline: EventBaseline) -> Iterator[FindingNote]:
     """Yield, per row that has a baseline, an adjustment window with gaps."""
+    if rule.adjustment == "monitored":
+        return
     n_missing = np.isnan(history.adjustment_metered_kwh).sum(axis=1)
     has_baseline = ~np.isnan(baseline.unadjusted_kwh).all(axis=1)
     for row in np.flatnonzero(has_baseline & ((n_missing > 0) | ~baseline.is_adjusted)).tolist():

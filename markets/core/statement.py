@@ -96,6 +96,7 @@ class StatementLine:
     Attributes:
         order_reference: the event.
         unit_ref: the settled unit.
+        evse_ref: pseudonym of the EVSE where the unit is one, empty for a portfolio.
         baseline_reference: baseline rule and version; ``performance_reference`` likewise.
         counted_ordered_kwh: energy instructed in the half-hours that count; the performance factor follows from
             this and ``counted_delivered_kwh``, which is capped by the rule.
@@ -126,10 +127,11 @@ class StatementLine:
     n_baseline_days: int
     periods: tuple[StatementPeriod, ...]
     note: str = ""
+    evse_ref: str = ""
 
     def __post_init__(self) -> None:
         _expect_texts(self.order_reference, self.unit_ref, self.contract_id, self.product, self.congestion_point)
-        _expect_texts(self.baseline_reference, self.performance_reference, self.note)
+        _expect_texts(self.baseline_reference, self.performance_reference, self.note, self.evse_ref)
         _expect(self.direction in ("turn_down", "turn_up"), f"direction is turn_down or turn_up, not {self.direction}")
         _expect_decimals(self.counted_ordered_kwh, ENERGY_DECIMALS, "energy in kWh")
         _expect_decimals(self.counted_delivered_kwh, ENERGY_DECIMALS, "energy in kWh")

@@ -44,19 +44,26 @@ def read_records(text: str) -> list[list[str]]:
 
 
 class Cells:
-    """Named cells of one record, read strictly.
+    """Cells of one record by key, read strictly.
+
+    Args:
+        names: keys in the order of the cells; a mapping gives each the name it has in the file.
 
     Raises:
         StatementFileInvalid: from any method, naming record and column.
     """
 
-    def __init__(self, names: Sequence[str], cells: Sequence[str], *, record: int) -> None:
+    def __init__(self, names: Sequence[str] | Mapping[str, str], cells: Sequence[str], *, record: int) -> None:
         self._record = record
+        self._names = names if isinstance(names, Mapping) else {name: name for name in names}
         if len(cells) != len(names):
             raise StatementFileInvalid(
                 f"record {record} has {len(cells)} cells, {len(names)} are needed", record=record, column=None
             )
         self._cells: Mapping[str, str] = dict(zip(names, cells, strict=True))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._cells
 
     def text(self, name: str) -> str:
         return self._cells[name].removeprefix(GUARD)
@@ -93,9 +100,9 @@ class Cells:
     def invalid(self, name: str, wanted: str) -> StatementFileInvalid:
         """Build the error that says what ``name`` should have held."""
         return StatementFileInvalid(
-            f"record {self._record}, {name}: expected {wanted}, found {self._cells[name][:80]!r}",
+            f"record {self._record}, {self._names[name]}: expected {wanted}, found {self._cells[name][:80]!r}",
             record=self._record,
-            column=name,
+            column=self._names[name],
         )
 
     def _matched(self, name: str, pattern: str, wanted: str) -> str:

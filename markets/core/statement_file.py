@@ -1,21 +1,22 @@
 """A statement as a CSV file that an operator's loader can check alone.
 
-Records, in order: ``HDR``; ``COL`` naming the columns of ``LIN`` and of ``PER``; for each line one ``LIN``
-(the money) and one ``PER`` per settlement period (the volumes); ``TRL`` with counts, sums and the SHA-256 of
-every byte before it. UTF-8, LF, decimal points, UTC times; the same statement gives the same bytes.
+Records, in order: ``HDR``; ``COL`` naming the columns of ``LIN`` and of ``PER``, each followed by ``UNI`` with their
+units; for each line one ``LIN`` (the money) and one ``PER`` per settlement period (the volumes); ``TRL`` with counts,
+sums and the SHA-256 of every byte before it. UTF-8, LF, decimal points, UTC times; the same statement gives the same
+bytes. Format 1, without units and with other names, is read and written as it was.
 
-Source: docs/methods/settlement.md
+Source: docs/methods/settlement.md, docs/formats.md
 """
 
 from aggregator.core.csv_text import write_record
 from markets.core.statement import InvalidStatement, Statement
 from markets.core.statement_cells import Cells, StatementFileInvalid, read_records
+from markets.core.statement_columns import FORMAT_VERSION, LAYOUTS, Layout
 from markets.core.statement_records import (
-    FIRST_BODY_RECORD,
-    FORMAT_VERSION,
-    LIN_COLUMNS,
-    PER_COLUMNS,
+    HDR_COLUMNS,
     TRL_COLUMNS,
+    column_records,
+    first_body_record,
     header_cells,
     line_cells,
     period_cells,
@@ -25,19 +26,32 @@ from markets.core.statement_records import (
 )
 
 
-def render_statement(statement: Statement) -> bytes:
-    """Render a statement; equal statements give equal bytes."""
-    records = [header_cells(statement.header), ["COL", "LIN", *LIN_COLUMNS], ["COL", "PER", *PER_COLUMNS]]
+def render_statement(statement: Statement, *, format_version: str = FORMAT_VERSION) -> bytes:
+    """Render a statement; equal statements give equal bytes.
+
+    Args:
+        format_version: a key of ``LAYOUTS``; format 1 has no place for ``evse_ref``.
+    """
+    layout = LAYOUTS[format_version]
+    records = [header_cells(statement.header, layout), *column_records(layout)]
     for line in statement.lines:
-        records.append(line_cells(line))
-        refs = {"order_reference": line.order_reference, "unit_ref": line.unit_ref}
-        records.extend(period_cells(period, **refs) for period in line.periods)
+        records.append(line_cells(line, layout))
+        records.extend(period_cells(line, period, layout) for period in line.periods)
     body = b"".join(write_record(cells) for cells in records)
     return body + write_record(trailer_cells(statement, body))
 
 
+def format_version_of(data: bytes) -> str:
+    """Which format a statement file says it is in.
+
+    Raises:
+        StatementFileInvalid: no statement file, or a format that is not known.
+    """
+    return _layout(_records(data)[0]).format_version
+
+
 def parse_statement(data: bytes) -> Statement:
-    """Read a statement file back, and check it.
+    """Read a statement file of any format back, and check it.
 
     Checked in this order: encoding and line ends, header and columns, trailer and row count, each record and its
     sums, the trailer's sums, the SHA-256, and at last that the bytes are the ones ``render_statement`` writes.
@@ -46,22 +60,35 @@ def parse_statement(data: bytes) -> Statement:
         StatementFileInvalid: the first thing found wrong, with ``record`` (from 1) and ``column`` where it has them.
     """
     records = _records(data)
-    header = read_header(records[0])
-    _check_columns(records)
+    layout = _layout(records[0])
+    header = read_header(records[0], layout)
+    _check_columns(records, layout)
     trailer = records[-1][1:]
     Cells(TRL_COLUMNS, trailer, record=len(records))
-    body_records = records[FIRST_BODY_RECORD - 1 : -1]
+    body_records = records[first_body_record(layout) - 1 : -1]
     _check_total("row_count", trailer[0], str(len(body_records)))
     try:
-        statement = Statement(header, tuple(read_lines(body_records)))
+        statement = Statement(header, tuple(read_lines(body_records, layout)))
     except InvalidStatement as error:
         raise StatementFileInvalid(f"the lines do not make a statement: {error.message}") from error
     body = data[: data[:-1].rfind(b"\n") + 1]
     for name, found, expected in zip(TRL_COLUMNS, trailer, trailer_cells(statement, body)[1:], strict=True):
         _check_total(name, found, expected)
-    if render_statement(statement) != data:
+    if render_statement(statement, format_version=layout.format_version) != data:
         raise StatementFileInvalid("counts, sums and SHA-256 hold, but the file is not in its one canonical spelling")
     return statement
+
+
+def in_format_of(published: bytes, made: bytes) -> bytes:
+    """A file made now in the format of one published before, so that the two can be compared.
+
+    As it is where the published one is not of a known format: then they differ anyway.
+    """
+    try:
+        format_version = format_version_of(published)
+    except StatementFileInvalid:
+        return made
+    return render_statement(parse_statement(made), format_version=format_version)
 
 
 def _records(data: bytes) -> list[list[str]]:
@@ -80,11 +107,16 @@ def _records(data: bytes) -> list[list[str]]:
     return records
 
 
-def _check_columns(records: list[list[str]]) -> None:
-    for number, columns in ((2, ["COL", "LIN", *LIN_COLUMNS]), (3, ["COL", "PER", *PER_COLUMNS])):
-        if len(records) < FIRST_BODY_RECORD or records[number - 1] != columns:
+def _layout(header: list[str]) -> Layout:
+    return LAYOUTS[Cells(HDR_COLUMNS, header[1:], record=1).one_of("format_version", *LAYOUTS)]
+
+
+def _check_columns(records: list[list[str]], layout: Layout) -> None:
+    for number, columns in enumerate(column_records(layout), start=2):
+        if len(records) <= number or records[number - 1] != columns:
+            what = "name" if columns[0] == "COL" else "give the units of"
             raise StatementFileInvalid(
-                f"record {number} must name the {columns[1]} columns of format {FORMAT_VERSION}", record=number
+                f"record {number} must {what} the {columns[1]} columns of format {layout.format_version}", record=number
             )
 
 

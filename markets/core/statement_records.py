@@ -1,7 +1,9 @@
-"""The records of a statement file: which columns each has, how it is written and how it is read back."""
+"""The records of a statement file: how each is written and how it is read back."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import cast
 
 from aggregator.core.csv_text import text_cell
@@ -18,11 +20,10 @@ from markets.core.statement import (
     StatementLine,
     StatementPeriod,
     energy_kwh,
-    power_kw,
 )
 from markets.core.statement_cells import Cells, StatementFileInvalid, decimal_cell, time_cell
+from markets.core.statement_columns import Column, Layout, RecordKind, Value, line_values, period_values
 
-FORMAT_VERSION = "1"
 HDR_COLUMNS = (
     "format_version",
     "run_id",
@@ -34,52 +35,14 @@ HDR_COLUMNS = (
     "currency",
     "input_sha256",
 )
-LIN_COLUMNS = (
-    "order_reference",
-    "unit_ref",
-    "contract_id",
-    "product",
-    "congestion_point",
-    "baseline_reference",
-    "performance_reference",
-    "direction",
-    "interval_start",
-    "interval_end",
-    "ordered_kwh",
-    "delivered_kwh",
-    "counted_ordered_kwh",
-    "counted_delivered_kwh",
-    "performance_factor",
-    "price_gbp_per_mwh",
-    "full_value_gbp",
-    "penalty_gbp",
-    "net_settlement_gbp",
-    "n_baseline_days",
-    "note",
-)
-PER_COLUMNS = (
-    "order_reference",
-    "unit_ref",
-    "settlement_date",
-    "period",
-    "interval_start",
-    "interval_end",
-    "baseline_power_kw",
-    "ordered_flex_power_kw",
-    "actual_power_kw",
-    "delivered_flex_power_kw",
-    "power_deficiency_kw",
-    "delivered_kwh",
-    "meter_quality",
-)
 TRL_COLUMNS = ("row_count", "sum_delivered_kwh", "sum_net_gbp", "sha256_of_body")
-FIRST_BODY_RECORD = 4
+KINDS: tuple[RecordKind, ...] = ("LIN", "PER")
 
 
-def header_cells(header: StatementHeader) -> list[str]:
+def header_cells(header: StatementHeader, layout: Layout) -> list[str]:
     return [
         "HDR",
-        FORMAT_VERSION,
+        layout.format_version,
         text_cell(header.run_id),
         str(header.version),
         time_cell(header.period_from_at),
@@ -91,54 +54,27 @@ def header_cells(header: StatementHeader) -> list[str]:
     ]
 
 
-def line_cells(line: StatementLine) -> list[str]:
-    texts = (
-        line.order_reference,
-        line.unit_ref,
-        line.contract_id,
-        line.product,
-        line.congestion_point,
-        line.baseline_reference,
-        line.performance_reference,
-    )
-    energies = (line.ordered_kwh, line.delivered_kwh, line.counted_ordered_kwh, line.counted_delivered_kwh)
-    amounts = (line.full_value_gbp, line.penalty_gbp, line.net_settlement_gbp)
-    return [
-        "LIN",
-        *map(text_cell, texts),
-        line.direction,
-        time_cell(line.periods[0].starts_at),
-        time_cell(line.periods[-1].ends_at),
-        *(decimal_cell(energy, ENERGY_DECIMALS) for energy in energies),
-        decimal_cell(line.performance_factor, FACTOR_DECIMALS),
-        decimal_cell(line.price_gbp_per_mwh, PRICE_DECIMALS),
-        *(decimal_cell(amount, MONEY_DECIMALS) for amount in amounts),
-        str(line.n_baseline_days),
-        text_cell(line.note),
-    ]
+def column_records(layout: Layout) -> list[list[str]]:
+    """The records between HDR and the body: names, and units where the format has them."""
+    records = []
+    for kind in KINDS:
+        records.append(["COL", kind, *(column.name for column in layout.columns(kind))])
+        if layout.has_units:
+            records.append(["UNI", kind, *(column.unit for column in layout.columns(kind))])
+    return records
 
 
-def period_cells(period: StatementPeriod, *, order_reference: str, unit_ref: str) -> list[str]:
-    energies = (
-        period.baseline_kwh,
-        period.ordered_kwh,
-        period.metered_kwh,
-        period.delivered_kwh,
-        period.deficiency_kwh,
-    )
-    settlement_date, number = period.settlement_period
-    return [
-        "PER",
-        text_cell(order_reference),
-        text_cell(unit_ref),
-        settlement_date.isoformat(),
-        str(number),
-        time_cell(period.starts_at),
-        time_cell(period.ends_at),
-        *(decimal_cell(None if energy is None else power_kw(energy), ENERGY_DECIMALS) for energy in energies),
-        decimal_cell(period.delivered_kwh, ENERGY_DECIMALS),
-        period.meter_quality,
-    ]
+def first_body_record(layout: Layout) -> int:
+    """Number of the first LIN, from 1."""
+    return 2 + len(column_records(layout))
+
+
+def line_cells(line: StatementLine, layout: Layout) -> list[str]:
+    return ["LIN", *_cells(layout.lines, line_values(line))]
+
+
+def period_cells(line: StatementLine, period: StatementPeriod, layout: Layout) -> list[str]:
+    return ["PER", *_cells(layout.periods, period_values(line, period))]
 
 
 def trailer_cells(statement: Statement, body: bytes) -> list[str]:
@@ -152,10 +88,25 @@ def trailer_cells(statement: Statement, body: bytes) -> list[str]:
     ]
 
 
-def read_header(cells: list[str]) -> StatementHeader:
+def _cells(columns: tuple[Column, ...], values: Mapping[str, Value]) -> list[str]:
+    return [_cell(column, values[column.key]) for column in columns]
+
+
+def _cell(column: Column, value: Value) -> str:
+    if column.kind == "text":
+        return text_cell(str(value))
+    if isinstance(value, datetime):
+        return time_cell(value.astimezone(UTC))
+    if isinstance(value, date):
+        return value.isoformat()
+    if column.kind == "decimal":
+        return decimal_cell(cast("Decimal | None", value), column.decimals)
+    return str(value)
+
+
+def read_header(cells: list[str], layout: Layout) -> StatementHeader:
     """Read the HDR record."""
     header = Cells(HDR_COLUMNS, cells[1:], record=1)
-    header.one_of("format_version", FORMAT_VERSION)
     try:
         read = StatementHeader(
             run_id=header.text("run_id"),
@@ -169,31 +120,34 @@ def read_header(cells: list[str]) -> StatementHeader:
         )
     except InvalidStatement as error:
         raise StatementFileInvalid(f"record 1: {error.message}", record=1) from error
-    header.check_spelling(header_cells(read)[1:])
+    header.check_spelling(header_cells(read, layout)[1:])
     return read
 
 
-def read_lines(records: list[list[str]]) -> Iterator[StatementLine]:
+def read_lines(records: list[list[str]], layout: Layout) -> Iterator[StatementLine]:
     """Read each LIN with the PER records that follow it."""
     starts = [index for index, cells in enumerate(records) if cells and cells[0] == "LIN"]
+    first = first_body_record(layout)
     if not records:
         return
     if starts[:1] != [0]:
-        raise StatementFileInvalid(
-            f"record {FIRST_BODY_RECORD} must be LIN, found {records[0][:1]}", record=FIRST_BODY_RECORD
-        )
+        raise StatementFileInvalid(f"record {first} must be LIN, found {records[0][:1]}", record=first)
     for start, end in zip(starts, [*starts[1:], len(records)], strict=True):
-        yield _line(records[start:end], first_record=FIRST_BODY_RECORD + start)
+        yield _line(records[start:end], layout, first_record=first + start)
 
 
-def _line(records: list[list[str]], *, first_record: int) -> StatementLine:
-    cells = Cells(LIN_COLUMNS, records[0][1:], record=first_record)
-    numbered = enumerate(records[1:], start=first_record + 1)
+def _named(columns: tuple[Column, ...]) -> dict[str, str]:
+    return {column.key: column.name for column in columns}
+
+
+def _line(records: list[list[str]], layout: Layout, *, first_record: int) -> StatementLine:
+    cells = Cells(_named(layout.lines), records[0][1:], record=first_record)
+    numbered = list(enumerate(records[1:], start=first_record + 1))
     try:
-        periods = tuple(_period(record, number, line=cells) for number, record in numbered)
         line = StatementLine(
             order_reference=cells.text("order_reference"),
             unit_ref=cells.text("unit_ref"),
+            evse_ref=cells.text("evse_ref") if "evse_ref" in cells else "",
             contract_id=cells.text("contract_id"),
             product=cells.text("product"),
             congestion_point=cells.text("congestion_point"),
@@ -207,23 +161,26 @@ def _line(records: list[list[str]], *, first_record: int) -> StatementLine:
             full_value_gbp=cells.decimal("full_value_gbp", MONEY_DECIMALS),
             net_settlement_gbp=cells.decimal("net_settlement_gbp", MONEY_DECIMALS),
             n_baseline_days=cells.integer("n_baseline_days"),
-            periods=periods,
+            periods=tuple(_period(record, number, layout) for number, record in numbered),
             note=cells.text("note"),
         )
     except InvalidStatement as error:
         raise StatementFileInvalid(f"record {first_record}: {error.message}", record=first_record) from error
-    cells.check_spelling(line_cells(line)[1:])
+    for (number, record), period in zip(numbered, line.periods, strict=True):
+        found = Cells(_named(layout.periods), record[1:], record=number)
+        found.check_spelling(period_cells(line, period, layout)[1:])
+    cells.check_spelling(line_cells(line, layout)[1:])
     return line
 
 
-def _period(record: list[str], number: int, *, line: Cells) -> StatementPeriod:
+def _period(record: list[str], number: int, layout: Layout) -> StatementPeriod:
     if not record or record[0] != "PER":
         raise StatementFileInvalid(f"record {number} must be PER or LIN, found {record[:1]}", record=number)
-    cells = Cells(PER_COLUMNS, record[1:], record=number)
+    cells = Cells(_named(layout.periods), record[1:], record=number)
     baseline_kw = cells.decimal_or_none("baseline_power_kw", ENERGY_DECIMALS)
     metered_kw = cells.decimal_or_none("actual_power_kw", ENERGY_DECIMALS)
     try:
-        period = StatementPeriod(
+        return StatementPeriod(
             starts_at=cells.time("interval_start"),
             ordered_kwh=energy_kwh(cells.decimal("ordered_flex_power_kw", ENERGY_DECIMALS)),
             delivered_kwh=cells.decimal("delivered_kwh", ENERGY_DECIMALS),
@@ -233,6 +190,3 @@ def _period(record: list[str], number: int, *, line: Cells) -> StatementPeriod:
         )
     except InvalidStatement as error:
         raise StatementFileInvalid(f"record {number}: {error.message}", record=number) from error
-    expected = period_cells(period, order_reference=line.text("order_reference"), unit_ref=line.text("unit_ref"))
-    cells.check_spelling(expected[1:])
-    return period

@@ -27,6 +27,13 @@ class Instruction(models.Model):
     event = models.ForeignKey(FlexEvent, on_delete=models.PROTECT, related_name="instructions")
     organisation = models.ForeignKey(Organisation, on_delete=models.PROTECT, related_name="+")
     run = models.ForeignKey(DispatchRun, on_delete=models.PROTECT, related_name="instructions")
+    order = models.ForeignKey(
+        "markets.FlexOrder",
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="instructions",
+        help_text="which stated the power; empty where the request's share of the plan did",
+    )
     instructed_kw = ArrayField(models.FloatField())
     expected_baseline_kw = ArrayField(
         models.FloatField(), help_text="unadjusted, from what was known at the run's time"

@@ -9,24 +9,21 @@ from markets.models.events import FlexEvent
 
 
 class SettlementRun(models.Model):
-    class RunType(models.TextChoices):
-        PRELIM = "PRELIM", "Preliminary"
-        FINAL = "FINAL", "Final"
-        RERUN = "RERUN", "Rerun"
-
     event = models.ForeignKey(FlexEvent, on_delete=models.PROTECT, related_name="settlement_runs")
     dispatch_run = models.ForeignKey(DispatchRun, on_delete=models.PROTECT, related_name="settlement_runs")
-    run_type = models.CharField(max_length=10, choices=RunType, default=RunType.PRELIM)
+    code = models.CharField(max_length=20, default="PRELIM", help_text="a RunCode, with its number where it has one")
     version = models.PositiveSmallIntegerField()
     supersedes = models.OneToOneField("self", null=True, on_delete=models.PROTECT, related_name="superseded_by")
     as_of = models.DateTimeField(help_text="readings received after this were not looked at")
     method = models.CharField(max_length=120)
     input_sha256 = models.CharField(max_length=64)
+    input_digests = models.JSONField(default=dict, help_text="SHA-256 of each kind of input apart")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["event", "version"], name="settlement_version_once"),
+            models.UniqueConstraint(fields=["event", "code"], name="settlement_code_once"),
             models.CheckConstraint(
                 condition=Q(version=1, supersedes__isnull=True) | Q(version__gt=1, supersedes__isnull=False),
                 name="settlement_supersedes_the_last",

@@ -1,12 +1,16 @@
 """Calls on products."""
 
+from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from django.db import transaction
 
 from aggregator.core.errors import FlexError
 from dispatch.models import TargetSignal
+from markets.core.payment import steepest_slope
 from markets.models import FlexEvent, Product
+from markets.services.rules import performance_rule
 
 PENNY = Decimal("0.01")
 HIGHEST_PRICE_GBP_PER_MWH = Decimal("99999999.99")
@@ -32,11 +36,19 @@ class ShortfallTooCheap(FlexError):
     code = "markets.shortfall_too_cheap"
 
 
+class TooLittleNotice(FlexError):
+    code = "markets.too_little_notice"
+
+
+class TooShort(FlexError):
+    code = "markets.too_short"
+
+
 def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: Decimal) -> FlexEvent:
     """Put a request under the product's newest version that was valid when it was received.
 
     Raises:
-        InvalidPrice, UnknownProduct, ShortfallTooCheap: as for ``product_for``.
+        InvalidPrice, UnknownProduct, TooLittleNotice, TooShort, ShortfallTooCheap: as for ``product_for``.
         EventConflict: the request is under another product or price already.
     """
     product = product_for(signal=signal, product_code=product_code, price_gbp_per_mwh=price_gbp_per_mwh)
@@ -56,8 +68,10 @@ def product_for(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: D
     """The version of a product that a request at this price would be under; the request need not be stored.
 
     Raises:
-        InvalidPrice: not a price in whole pence of 0 to 99,999,999.99 GBP/MWh.
+        InvalidPrice: not a price in whole pence of 0 to 99,999,999.99 GBP/MWh, or not the one the product fixes.
         UnknownProduct: no version of the product was valid when the request was received.
+        TooLittleNotice, TooShort: the request starts too soon after it was received, or is shorter than the product's
+            minimum run.
         ShortfallTooCheap: a kWh missed costs the plan less than the product takes off the payment for it.
     """
     _refuse_bad_price(signal, price_gbp_per_mwh)
@@ -67,8 +81,22 @@ def product_for(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: D
             f"no version of product {product_code!r} was valid at {signal.received_at.isoformat()}",
             product=product_code,
         )
+    if product.utilisation_gbp_per_mwh not in (None, price_gbp_per_mwh):
+        raise InvalidPrice(
+            f"request {signal.reference} is priced at {price_gbp_per_mwh} GBP/MWh; {product} fixes "
+            f"{product.utilisation_gbp_per_mwh}",
+            reference=signal.reference,
+            field="price_gbp_per_mwh",
+        )
+    _refuse_bad_timing(signal, product)
     _refuse_cheap_shortfall(signal, product, price_gbp_per_mwh)
     return product
+
+
+def least_shortfall_gbp_per_kwh(product: Product, price_gbp_per_mwh: Decimal) -> float:
+    """Each kWh under-delivered takes its price by the rule's steepest part, and a penalty, off the payment."""
+    steepest = steepest_slope(performance_rule(product))
+    return float(Fraction(price_gbp_per_mwh) * steepest + Fraction(product.penalty_gbp_per_mwh)) / 1000
 
 
 def find_event(*, reference: str) -> FlexEvent:
@@ -94,9 +122,29 @@ def _refuse_bad_price(signal: TargetSignal, price_gbp_per_mwh: Decimal) -> None:
         )
 
 
+def _refuse_bad_timing(signal: TargetSignal, product: Product) -> None:
+    notice, run = signal.starts_at - signal.received_at, signal.ends_at - signal.starts_at
+    if notice < product.notice:
+        raise TooLittleNotice(
+            f"request {signal.reference} starts {_minutes(notice)} after it was received; {product} needs "
+            f"{_minutes(product.notice)} of notice",
+            reference=signal.reference,
+            field="starts_at",
+        )
+    if run < product.min_run:
+        raise TooShort(
+            f"request {signal.reference} runs {_minutes(run)}; {product} runs {_minutes(product.min_run)} at least",
+            reference=signal.reference,
+            field="ends_at",
+        )
+
+
+def _minutes(length: timedelta) -> str:
+    return f"{length / timedelta(minutes=1):g} minutes"
+
+
 def _refuse_cheap_shortfall(signal: TargetSignal, product: Product, price_gbp_per_mwh: Decimal) -> None:
-    """Each kWh under-delivered takes ``slope`` times its price off the payment, so a plan must value it so."""
-    penalty_gbp_per_kwh = float(price_gbp_per_mwh) * product.slope / 1000
+    penalty_gbp_per_kwh = least_shortfall_gbp_per_kwh(product, price_gbp_per_mwh)
     if signal.shortfall_gbp_per_kwh < penalty_gbp_per_kwh:
         raise ShortfallTooCheap(
             f"request {signal.reference} prices shortfall at {signal.shortfall_gbp_per_kwh} GBP/kWh; {product} takes "

@@ -13,6 +13,7 @@ from aggregator.services.control_acts import ask_control_act
 from aggregator.services.event_log import record_event
 from markets.arrays.statements import load_totals, newest_settlement
 from markets.models import SettlementRun, Statement, StatementRelease
+from markets.services.verification import seal_settlement
 
 KIND = "release_statements"
 
@@ -88,6 +89,8 @@ def do_release_statements(*, act: ControlAct, now: datetime) -> dict[str, object
         plan = plan_release(organisation=act.organisation, settlement_pk=settlement_pk)
         settlement = plan.settlement
         release = StatementRelease.objects.create(settlement_run=settlement, act=act, released_at=now)
+        with as_platform():  # it is sealed over everybody's readings
+            seal_settlement(settlement=settlement, released_at=now)
         after = {"settlement": settlement.pk, "version": settlement.version, "payment_gbp": plan.payment_gbp}
         record_event(
             action="statements.released",

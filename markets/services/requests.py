@@ -17,7 +17,9 @@ from aggregator.services.control_acts import ask_control_act, would_exceed
 from aggregator.services.event_log import record_event
 from dispatch.models import TargetSignal
 from dispatch.services.targets import check_target, receive_target
+from markets.models import Product
 from markets.services.events import InvalidPrice, UnknownProduct, open_event, product_for
+from markets.services.orders_events import dispatch_under_order, order_to_dispatch
 from markets.services.redispatch import area_to_dispatch, enqueue_dispatch
 
 KIND = "request_dispatch"
@@ -27,6 +29,10 @@ class RequestKnown(FlexError):
     code = "markets.request_known"
 
 
+class TooSmall(FlexError):
+    code = "markets.too_small"
+
+
 @dataclass(frozen=True, slots=True)
 class DispatchRequest:
     """What a control room asks: EV power at a node at most (turn-down) or at least (turn-up) a target in a window.
@@ -34,6 +40,7 @@ class DispatchRequest:
     Attributes:
         kind: ``routine`` or ``response``.
         product: code of a product of the asking DNO, with its price; empty where nothing is paid for it.
+        order: reference of the flex order it dispatches, which states product and price; empty for none.
     """
 
     reference: str
@@ -46,6 +53,7 @@ class DispatchRequest:
     kind: str = "routine"
     product: str = ""
     price_gbp_per_mwh: Decimal | None = None
+    order: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,8 @@ def plan_request(*, organisation: Organisation, request: DispatchRequest, now: d
 
     Raises:
         UnknownNode: the organisation has no such node.
-        TargetRefused, InvalidPrice, UnknownProduct, ShortfallTooCheap: what is stated is refused.
+        TargetRefused, InvalidPrice, UnknownProduct, TooLittleNotice, TooShort, TooSmall, ShortfallTooCheap: what is
+            stated is refused.
         RequestKnown: the reference stands for a request already received.
         NoTariff: nobody said at what prices to dispatch.
     """
@@ -93,6 +102,8 @@ def plan_request(*, organisation: Organisation, request: DispatchRequest, now: d
         size = _size(node, request)
         target = area_to_dispatch(node=node, starts_at=signal.starts_at, ends_at=signal.ends_at)
     figures = moved_by_request(size, direction=request.direction, target_kw=request.target_kw)
+    if product and not request.order:  # what was ordered is as large as its market asked for
+        _refuse_too_small(request, product, figures)
     return RequestPlan(
         request=request,
         size=size,
@@ -101,7 +112,7 @@ def plan_request(*, organisation: Organisation, request: DispatchRequest, now: d
         area=target.area.code,
         days=target.days,
         tariff=target.tariff_code,
-        product=product,
+        product=str(product or ""),
     )
 
 
@@ -149,7 +160,12 @@ def do_request_dispatch(*, act: ControlAct, now: datetime) -> dict[str, object]:
     with transaction.atomic():
         node = _own_node(organisation, request.node)
         signal = _target(receive_target, request, organisation, now)
-        if _check_product(organisation, request, signal):
+        if request.order:
+            dispatch_under_order(organisation=organisation, reference=request.order, signal=signal, now=now)
+        elif product := _check_product(organisation, request, signal):
+            _refuse_too_small(
+                request, product, request_figures(payload=act.payload, organisation=organisation, now=now)
+            )
             open_event(signal=signal, product_code=request.product, price_gbp_per_mwh=_price(request))
         target = area_to_dispatch(node=node, starts_at=signal.starts_at, ends_at=signal.ends_at)
         jobs = enqueue_dispatch(target=target, signal=signal, now=now)
@@ -177,6 +193,7 @@ def as_payload(request: DispatchRequest) -> dict[str, str | float | None]:
         "shortfall_gbp_per_kwh": request.shortfall_gbp_per_kwh,
         "product": request.product,
         "price_gbp_per_mwh": None if request.price_gbp_per_mwh is None else str(request.price_gbp_per_mwh),
+        **({"order": request.order} if request.order else {}),
     }
 
 
@@ -194,6 +211,7 @@ def from_payload(payload: Mapping[str, str]) -> DispatchRequest:
         shortfall_gbp_per_kwh=float(payload["shortfall_gbp_per_kwh"]),
         product=payload["product"],
         price_gbp_per_mwh=None if price is None else Decimal(price),
+        order=payload.get("order", ""),
     )
 
 
@@ -225,16 +243,30 @@ def _size(node: NetworkNode, request: DispatchRequest) -> FleetSize:
     return load_size_below(node_pk=node.pk, starts_at=request.starts_at, ends_at=request.ends_at).coarse()
 
 
-def _check_product(organisation: Organisation, request: DispatchRequest, signal: TargetSignal) -> str:
-    """The product a request is under, empty for none; it is the organisation's own, who pays for it."""
+def _check_product(organisation: Organisation, request: DispatchRequest, signal: TargetSignal) -> Product | None:
+    """The product a request is under, None for none; it is the organisation's own, who pays for it."""
+    if request.order:
+        return order_to_dispatch(organisation=organisation, reference=request.order).market.product
     if not request.product:
         if request.price_gbp_per_mwh is not None:
             raise UnknownProduct(f"request {request.reference} has a price but no product", field="product")
-        return ""
+        return None
     product = product_for(signal=signal, product_code=request.product, price_gbp_per_mwh=_price(request))
     if product.buyer_id != organisation.pk:
         raise UnknownProduct(f"{organisation.code} buys no product {request.product!r}", field="product")
-    return str(product)
+    return product
+
+
+def _refuse_too_small(request: DispatchRequest, product: Product, figures: ActFigures) -> None:
+    """Refuse what can't move the product's least power, even if every EVSE charged at its rating."""
+    most_kw = figures.total_mw * 1000
+    if most_kw < product.min_kw:
+        raise TooSmall(
+            f"request {request.reference} can move {most_kw:g} kW at most at {request.node}; {product} asks for "
+            f"{product.min_kw:g} kW at least",
+            reference=request.reference,
+            field="target_kw",
+        )
 
 
 def _price(request: DispatchRequest) -> Decimal:

@@ -9,36 +9,44 @@ from django.db import transaction
 
 from aggregator.arrays.findings import store_findings
 from aggregator.core.errors import FlexError
-from aggregator.core.findings import FindingNote
 from aggregator.core.types import FloatArray
 from aggregator.services.event_log import record_event
 from aggregator.services.turns import take_turn
 from dispatch.models import DispatchRun
+from markets.arrays.baseline_facts import load_baseline_facts
+from markets.arrays.run_codes import load_run_codes
+from markets.arrays.settled_days import store_settled_days
 from markets.arrays.settlement import (
-    PortfolioReadings,
     Portfolios,
-    load_instructions,
+    ReadEvent,
+    event_grid,
     load_planned_kw,
     load_portfolio_readings,
     load_portfolios,
+    order_of,
 )
 from markets.arrays.statements import (
     load_totals,
     newest_settlement,
     settlement_with,
     store_instructions,
-    store_settlement,
+    store_statements,
 )
-from markets.core.baseline import BaselineRule, event_baseline
-from markets.core.delivered import Direction
-from markets.core.inputs_digest import inputs_sha256
+from markets.core.baseline import BaselineRule
+from markets.core.baseline_methods import BaselineFacts, baseline_kwh
 from markets.core.instruct import instructed_kw
-from markets.core.settle import SettlementInputs, settle
+from markets.core.run_codes import check_code, next_code
+from markets.core.settle import SettlementResult
 from markets.models import FlexEvent, Instruction, SettlementRun, Statement
-from markets.services.rules import baseline_rule, performance_rule
+from markets.services.causes import explain_settlement, store_explanation
+from markets.services.rules import baseline_method, baseline_rule
+from markets.services.settlement_load import LoadedEvent, direction_of, left_out, load_event
+from markets.services.settlement_pay import claim_and_settle
+from markets.services.settlement_reasons import store_reasons
 
 logger = logging.getLogger(__name__)
 
+CANCELLED = "cancelled"  # state of an order
 METHOD = "scheduled-utilisation-1"
 
 
@@ -53,21 +61,24 @@ class NothingInstructed(FlexError):
 def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
     """Fix, before delivery, what each DSRSP in the zone is to deliver under this run; asking again changes nothing.
 
-    Expected power is the product's baseline without its same-day adjustment, from what was known at the run's time.
-    Nobody is instructed for periods of another charging day, nor anything at all where the zone has no EVSE.
+    Under an order that is the power ordered, and of its DSRSP alone; a cancelled order instructs nothing. Expected
+    power is the product's baseline without its same-day adjustment, from what was known at the run's time. Nobody is
+    instructed for periods of another charging day, nor anything at all where the zone has no EVSE.
     """
     same = Instruction.objects.across_tenants().filter(event=event, run=run)
     if told := list(same.all()):
         return told
-    portfolios = load_portfolios(event=event)
-    if portfolios.n_unit == 0:
+    portfolios, order = load_portfolios(event=event), order_of(event)
+    if portfolios.n_unit == 0 or (order is not None and order.state == CANCELLED):
         return []
-    rule = replace(baseline_rule(event.product), adjustment_periods=0, min_adjustment_periods=0)
-    readings = load_portfolio_readings(event=event, portfolios=portfolios, rule=rule, as_of=run.as_of, with_event=False)
-    step_h = readings.history.grid.step_h
-    expected_kw = event_baseline(readings.history, rule).baseline_kwh / step_h
+    expected_kw = expected_power_kw(event=event, portfolios=portfolios, as_of=run.as_of)
     planned_kw = load_planned_kw(event=event, run=run, portfolios=portfolios)
-    asked_kw = instructed_kw(expected_kw, planned_kw, target_kw=event.signal.target_kw, direction=direction_of(event))
+    if order is None:
+        asked_kw = instructed_kw(
+            expected_kw, planned_kw, target_kw=event.signal.target_kw, direction=direction_of(event)
+        )
+    else:
+        asked_kw = np.where(np.isnan(planned_kw), 0.0, np.array(order.power_kw))
     with transaction.atomic():
         take_turn("instruct", event.pk, run.pk)
         if told_meanwhile := list(same.all()):
@@ -79,27 +90,93 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
             instructed_kw=asked_kw,
             expected_kw=np.nan_to_num(expected_kw),
             planned_kw=np.nan_to_num(planned_kw),
+            order=order,
         )
     logger.info(
         "read %d meters and setpoints of run %s; wrote instructions of %.1f kWh to %d DSRSPs for event %s",
         len(portfolios.meter_pks),
         run.pk,
-        asked_kw.sum() * step_h,
+        asked_kw.sum() * event_grid(event.signal).step_h,
         portfolios.n_unit,
         event.signal.reference,
     )
     return told
 
 
-def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> SettlementRun:
+def expected_power_kw(*, event: FlexEvent, portfolios: Portfolios, as_of: datetime) -> FloatArray:
+    """(n_unit, n_period) power expected before an event, which may be unstored; NaN where too little is known."""
+    method = baseline_method(event.product)
+    rule = replace(baseline_rule(event.product), adjustment_periods=0, min_adjustment_periods=0)
+    readings = load_portfolio_readings(event=event, portfolios=portfolios, rule=rule, as_of=as_of, with_event=False)
+    grid, facts = readings.history.grid, BaselineFacts()
+    if isinstance(method, BaselineRule):
+        method = rule
+    else:
+        facts = load_baseline_facts(event=event, portfolios=portfolios, evses=None, as_of=as_of)
+    expected_kw: FloatArray = baseline_kwh(method, readings.history, facts).baseline_kwh / grid.step_h
+    return expected_kw
+
+
+def settle_event(
+    *,
+    event: FlexEvent,
+    run: DispatchRun,
+    as_of: datetime,
+    run_code: str | None = None,
+    read: ReadEvent | None = None,
+) -> SettlementRun:
     """Settle one event from the readings known at ``as_of``, and publish a statement for each DSRSP.
 
-    The same inputs again give the published run back; others make a new version that supersedes it.
+    The same inputs again give the published run back; others make a new version that supersedes it. A run that is
+    named is published even where it settles what the one before did, and it is never settled twice.
+
+    Args:
+        run_code: the run's name, of the table of run codes; None is the first run's or the next rerun's.
+        read: what was read of the event beforehand, as known at ``as_of`` (``markets.services.month``).
 
     Raises:
         EventNotOver: ``as_of`` is before the event's end.
         NothingInstructed: no DSRSP was instructed under this run.
+        UnknownRunCode, RunCodeUsed, RunCodeOutOfOrder: the name is none that this run may have.
     """
+    _refuse_to_settle(event, run, as_of)
+    loaded = load_event(event=event, run=run, as_of=as_of, read=read)
+    known = _stands_for(event, loaded, as_of, run_code)
+    if known:
+        logger.info("event %s has these inputs settled already as v%s", event.signal.reference, known.version)
+        return known
+    with transaction.atomic():
+        newest = newest_settlement(event=event, lock=True)
+        if settled_meanwhile := _stands_for(event, loaded, as_of, run_code):
+            return settled_meanwhile
+        settlement = SettlementRun.objects.create(
+            event=event,
+            dispatch_run=run,
+            code=_code(event, run_code),
+            version=newest.version + 1 if newest else 1,
+            supersedes=newest,
+            as_of=as_of,
+            method=METHOD,
+            input_sha256=loaded.input_sha256,
+            input_digests=loaded.input_digests,
+        )
+        # A month's events are read in one pass, and no meter again for each: explain_settlements does that when asked.
+        result = _publish(settlement, loaded, explains=read is None)
+        _record(settlement, newest)
+    logger.info(
+        "read %d meters over %d days as of %s; wrote settlement v%d of %s: %s GBP in %d statements",
+        len(loaded.portfolios.meter_pks),
+        len(loaded.readings.history.days),
+        as_of.isoformat(),
+        settlement.version,
+        event.signal.reference,
+        result.payment_gbp,
+        loaded.portfolios.n_unit,
+    )
+    return settlement
+
+
+def _refuse_to_settle(event: FlexEvent, run: DispatchRun, as_of: datetime) -> None:
     if as_of < event.signal.ends_at:
         raise EventNotOver(
             f"event {event.signal.reference} ends {event.signal.ends_at.isoformat()}, asked as of {as_of.isoformat()}",
@@ -110,46 +187,48 @@ def settle_event(*, event: FlexEvent, run: DispatchRun, as_of: datetime) -> Sett
             f"nobody was instructed for event {event.signal.reference} under run {run.pk}",
             reference=event.signal.reference,
         )
-    portfolios = load_portfolios(event=event)
-    rule = baseline_rule(event.product)
-    readings = load_portfolio_readings(event=event, portfolios=portfolios, rule=rule, as_of=as_of)
-    asked_kw = load_instructions(event=event, run=run, portfolios=portfolios)
-    inputs = settlement_inputs(event, portfolios, readings, rule, asked_kw)
-    input_sha256 = inputs_sha256(inputs)
-    known = settlement_with(event=event, input_sha256=input_sha256, as_of=as_of)
-    if known:
-        logger.info("event %s has these inputs settled already as v%s", event.signal.reference, known.version)
-        return known
-    result = settle(inputs)
-    with transaction.atomic():
-        newest = newest_settlement(event=event, lock=True)
-        if settled_meanwhile := settlement_with(event=event, input_sha256=input_sha256, as_of=as_of):
-            return settled_meanwhile
-        settlement = store_settlement(
-            settlement=SettlementRun(
-                event=event, dispatch_run=run, as_of=as_of, method=METHOD, input_sha256=input_sha256
-            ),
-            supersedes=newest,
-            portfolios=portfolios,
-            result=result,
-            n_left_out=readings.n_left_out,
+
+
+def _publish(settlement: SettlementRun, loaded: LoadedEvent, *, explains: bool) -> SettlementResult:
+    """Claim and settle what was loaded, and store all that a settlement is kept with."""
+    portfolios, readings, event = loaded.portfolios, loaded.readings, settlement.event
+    paid = claim_and_settle(settlement=settlement, loaded=loaded)
+    result, found = paid.result, paid.claimed.findings
+    store_statements(settlement=settlement, portfolios=portfolios, result=result, n_left_out=readings.n_left_out)
+    store_reasons(settlement=settlement, portfolios=portfolios, readings=readings)
+    if readings.evses is not None:
+        store_settled_days(
+            settlement=settlement, portfolios=portfolios, evses=readings.evses, direction=direction_of(event)
         )
-        notes = (*result.findings, *_left_out(portfolios, readings))
-        for organisation in portfolios.organisations:
-            own = [note for note in notes if note.subject == organisation.code]
-            store_findings(notes=own, source=f"settlement:{settlement.pk}", noticed_at=as_of, organisation=organisation)
-        _record(settlement, newest)
-    logger.info(
-        "read %d meters over %d days as of %s; wrote settlement v%d of %s: %s GBP in %d statements",
-        len(portfolios.meter_pks),
-        len(readings.history.days),
-        as_of.isoformat(),
-        settlement.version,
-        event.signal.reference,
-        result.payment_gbp,
-        portfolios.n_unit,
-    )
-    return settlement
+    if explains:
+        why = explain_settlement(
+            event=event, run=settlement.dispatch_run, portfolios=portfolios, result=result, as_of=settlement.as_of
+        )
+        store_explanation(settlement=settlement, portfolios=portfolios, explanation=why)
+        found = (*found, *why.findings)
+    notes = (*result.findings, *found, *left_out(portfolios, readings))
+    for organisation in portfolios.organisations:
+        own = [note for note in notes if note.subject == organisation.code]
+        source = f"settlement:{settlement.pk}"
+        store_findings(notes=own, source=source, noticed_at=settlement.as_of, organisation=organisation)
+    return result
+
+
+def _stands_for(event: FlexEvent, loaded: LoadedEvent, as_of: datetime, run_code: str | None) -> SettlementRun | None:
+    """The published run that already says what is asked for, if there is one."""
+    if run_code is None:
+        return settlement_with(event=event, input_sha256=loaded.input_sha256, as_of=as_of)
+    same = SettlementRun.objects.filter(event=event, code=run_code, input_sha256=loaded.input_sha256)
+    return same.first()
+
+
+def _code(event: FlexEvent, run_code: str | None) -> str:
+    """What the next run of an event is called."""
+    used = list(SettlementRun.objects.filter(event=event).order_by("version").values_list("code", flat=True))
+    if run_code is None:
+        return next_code(used)
+    check_code(run_code, used, load_run_codes())
+    return run_code
 
 
 def _record(settlement: SettlementRun, last: SettlementRun | None) -> None:
@@ -195,35 +274,3 @@ def newest_instructed_run(*, event: FlexEvent) -> DispatchRun:
     if instruction is None:
         raise NothingInstructed(f"nobody was instructed for event {event.signal.reference}")
     return instruction.run
-
-
-def settlement_inputs(
-    event: FlexEvent, portfolios: Portfolios, readings: PortfolioReadings, rule: BaselineRule, asked_kw: FloatArray
-) -> SettlementInputs:
-    """Everything one event's settlement computes with."""
-    return SettlementInputs(
-        unit_ids=portfolios.unit_ids,
-        direction=direction_of(event),
-        instructed_kw=asked_kw,
-        price_gbp_per_mwh=(event.price_gbp_per_mwh,) * portfolios.n_unit,
-        history=readings.history,
-        metered_kwh=readings.metered_kwh,
-        baseline_rule=rule,
-        performance_rule=performance_rule(event.product),
-    )
-
-
-def direction_of(event: FlexEvent) -> Direction:
-    return "turn_down" if event.signal.direction == "turn_down" else "turn_up"
-
-
-def _left_out(portfolios: Portfolios, readings: PortfolioReadings) -> list[FindingNote]:
-    return [
-        FindingNote(
-            "settlement.meters_left_out",
-            portfolios.unit_ids[unit],
-            f"{int(readings.n_left_out[unit])} meters have no reading in part of the event: they deliver nothing",
-            details={"n_meter": int(readings.n_left_out[unit])},
-        )
-        for unit in np.flatnonzero(readings.n_left_out)
-    ]

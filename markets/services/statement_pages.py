@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from aggregator.core.timegrid import LONDON, settlement_period_at
 from aggregator.models import Organisation
+from markets.core.baseline_methods import METHODS
 from markets.models import Statement, StatementLine
 from markets.queries import settlement_runs_seen_by, statements_seen_by
 from markets.services.statements import StatementDiff, compare_statement, standing
@@ -83,15 +84,44 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a version differs from the one before; ``where`` as in ``Change``."""
+
+    where: str
+    what: str
+    last_received_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunOfEvent:
+    """One version among those of an event, with what those statements came to that the reader sees."""
+
+    pk: int
+    version: int
+    run_type: str
+    as_of: datetime
+    state: str
+    payment_gbp: Decimal
+    delta_gbp: Decimal
+
+
+@dataclass(frozen=True, slots=True)
 class StatementPage:
-    """A statement whole. ``changes`` is empty for a first version, and where only later readings were looked at."""
+    """A statement whole.
+
+    Attributes:
+        changes: empty for a first version, and where only later readings were looked at.
+        method: what the baseline's rule is called in the statement; ``baseline`` is its method in words, where known.
+    """
 
     head: StatementLineUp
     lines: tuple[PeriodLine, ...]
     earlier: StatementLineUp | None
     changes: tuple[Change, ...]
+    reasons: tuple[Reason, ...]
     n_baseline_days: int
     method: str
+    baseline: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +140,7 @@ class SettlementPage:
     payment_gbp: Decimal
     delivered_kwh: Decimal
     superseded_by: int | None
+    history: tuple[RunOfEvent, ...]
 
 
 COMPARED = (
@@ -171,7 +202,7 @@ def line_up(statement: Statement) -> StatementLineUp:
         dsrsp_code=statement.organisation.code,
         dsrsp=statement.organisation.name,
         version=run.version,
-        run_type=run.get_run_type_display(),
+        run_type=run.code,
         as_of=run.as_of,
         state=stands.state,
         released_at=stands.released_at,
@@ -192,13 +223,16 @@ def statement_page(*, statement_pk: int, organisation: Organisation) -> Statemen
         return None
     run = statement.settlement_run
     earlier = seen.filter(settlement_run=run.supersedes_id, organisation=statement.organisation_id).first()
+    named = run.event.product.baseline_method
     return StatementPage(
         head=line_up(statement),
         lines=tuple(_period_line(line) for line in statement.lines.order_by("starts_at")),
         earlier=line_up(earlier) if earlier else None,
         changes=tuple(_changes(compare_statement(statement, organisation))) if earlier else (),
+        reasons=tuple(_reasons(statement)),
         n_baseline_days=statement.n_baseline_days,
         method=run.method,
+        baseline=METHODS[named].label if named in METHODS else "",
     )
 
 
@@ -215,7 +249,7 @@ def settlement_page(*, settlement_pk: int, organisation: Organisation) -> Settle
         reference=run.event.signal.reference,
         product=str(run.event.product),
         version=run.version,
-        run_type=run.get_run_type_display(),
+        run_type=run.code,
         as_of=run.as_of,
         state=stands.state,
         released_at=stands.released_at,
@@ -223,7 +257,37 @@ def settlement_page(*, settlement_pk: int, organisation: Organisation) -> Settle
         payment_gbp=sum((one.payment_gbp for one in statements), Decimal(0)),
         delivered_kwh=sum((one.delivered_kwh for one in statements), Decimal(0)),
         superseded_by=stands.superseded_by_pk,
+        history=_history(run.event_id, organisation),
     )
+
+
+def _history(event_pk: int, organisation: Organisation) -> tuple[RunOfEvent, ...]:
+    """Every version of an event's settlement, newest first, each with its delta."""
+    runs = list(settlement_runs_seen_by(organisation).filter(event=event_pk).order_by("version"))
+    paid: dict[int, Decimal] = {}
+    seen = statements_seen_by(organisation).filter(settlement_run__event=event_pk)
+    for run_pk, payment_gbp in seen.values_list("settlement_run", "payment_gbp"):
+        paid[run_pk] = paid.get(run_pk, Decimal("0.00")) + payment_gbp
+    found, before_gbp = [], Decimal("0.00")
+    for run in runs:
+        payment_gbp = paid.get(run.pk, Decimal("0.00"))
+        state = standing(run).state
+        delta_gbp = payment_gbp - before_gbp
+        found.append(RunOfEvent(run.pk, run.version, run.code, run.as_of, state, payment_gbp, delta_gbp))
+        before_gbp = payment_gbp
+    return tuple(reversed(found))
+
+
+def _reasons(statement: Statement) -> Iterator[Reason]:
+    """Reasons as they were stored, of the whole first."""
+    for reason in statement.reasons.across_tenants().order_by(F("starts_at").asc(nulls_first=True), "pk"):
+        where = "whole statement" if reason.starts_at is None else _where(reason.starts_at)
+        yield Reason(where, reason.message, reason.last_received_at)
+
+
+def _where(starts_at: datetime) -> str:
+    settled = settlement_period_at(starts_at)
+    return f"{settled.settlement_date.isoformat()} period {settled.number}"
 
 
 def _period_line(line: StatementLine) -> PeriodLine:
@@ -244,9 +308,7 @@ def _changes(diff: StatementDiff) -> Iterator[Change]:
     """Figures that two versions state differently: of the whole first, then half-hour by half-hour."""
     yield from _differing("whole statement", COMPARED_WHOLE, diff.before, diff.after)
     for line in diff.lines:
-        settled = settlement_period_at(line.starts_at)
-        where = f"{settled.settlement_date.isoformat()} period {settled.number}"
-        yield from _differing(where, COMPARED, line.before, line.after)
+        yield from _differing(_where(line.starts_at), COMPARED, line.before, line.after)
 
 
 def _differing(

@@ -7,9 +7,10 @@ from datetime import datetime
 from django.db.models import Q
 
 from aggregator.models import Organisation
-from markets.core.statement_diff import LineChange, LineFigures, changed_lines
+from markets.core.statement_diff import LineChange, changed_lines
 from markets.models import SettlementRun, Statement, StatementRelease
 from markets.queries import statements_seen_by
+from markets.services.statement_figures import line_figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +77,5 @@ def compare_statement(statement: Statement, organisation: Organisation) -> State
     before = (
         seen.filter(settlement_run=superseded, organisation=statement.organisation_id).first() if superseded else None
     )
-    lines = changed_lines({} if before is None else _lines(before), _lines(statement))
+    lines = changed_lines({} if before is None else line_figures(before), line_figures(statement))
     return StatementDiff(before, statement, lines)
-
-
-def _lines(statement: Statement) -> dict[datetime, LineFigures]:
-    return {
-        line.starts_at: LineFigures(
-            instructed_kwh=line.instructed_kwh,
-            baseline_kwh=line.baseline_kwh,
-            metered_kwh=line.metered_kwh,
-            delivered_kwh=line.delivered_kwh,
-            n_meters_missing=line.n_meters_missing,
-        )
-        for line in statement.lines.all()
-    }

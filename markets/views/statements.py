@@ -18,8 +18,18 @@ from aggregator.site.filters import choice_filter, day_filter, local_day, text_f
 from aggregator.site.paging import page_of
 from aggregator.site.views import PageView
 from markets.queries import SEES_EVERY_STATEMENT
+from markets.services.causes import explained_page
 from markets.services.releases import KIND as RELEASE
 from markets.services.releases import ReleaseRefused, ask_release_statements, plan_release
+from markets.services.settled_findings import statement_findings
+from markets.services.statement_months import (
+    Month,
+    NotAMonth,
+    month_of,
+    month_totals,
+    shown_months,
+    statement_months,
+)
 from markets.services.statement_pages import (
     SettlementPage,
     StatementFilter,
@@ -34,21 +44,26 @@ ROWS_A_PAGE = 40
 
 
 class Statements(PageView):
-    """``?q=`` part of a request's reference, ``?dsrsp=``, ``?state=``, ``?from=`` and ``?to=`` days, ``?page=``."""
+    """``?month=2026-01``, ``?q=`` part of a reference, ``?dsrsp=``, ``?state=``, days ``?from=`` and ``?to=``.
+
+    A month goes before the days.
+    """
 
     action = Action.SEE_STATEMENTS
 
     def get(self, request: HttpRequest) -> HttpResponse:
         organisation = self.viewer.organisation
-        first, last = day_filter(request, "from"), day_filter(request, "to")
+        month = month_filter(request)
+        first, last = (None, None) if month else (day_filter(request, "from"), day_filter(request, "to"))
         wanted = StatementFilter(
             text=text_filter(request, "q"),
             dsrsp=text_filter(request, "dsrsp"),
             state=choice_filter(request, "state", set(STATES)),
-            starts_at=local_day(first)[0] if first else None,
-            ends_at=local_day(last + timedelta(days=1))[0] if last else None,
+            starts_at=month.starts_at if month else local_day(first)[0] if first else None,
+            ends_at=month.ends_at if month else local_day(last + timedelta(days=1))[0] if last else None,
         )
-        page = page_of(request, found_statements(organisation=organisation, wanted=wanted), n=ROWS_A_PAGE)
+        found = found_statements(organisation=organisation, wanted=wanted)
+        page = page_of(request, found, n=ROWS_A_PAGE)
         dsrsps = organisations_seen_by(organisation).filter(kind=Organisation.Kind.DSRSP).order_by("name")
         context = {
             "page": page,
@@ -59,8 +74,26 @@ class Statements(PageView):
             "states": STATES,
             "dsrsps": list(dsrsps.values_list("code", "name")),
             "is_filtered": wanted != StatementFilter(),
+            "months": shown_months(statement_months(organisation=organisation), month),
+            "month": month,
+            "totals": month_totals(found) if month else None,
         }
         return self.page("markets/statements.html", context)
+
+
+def month_filter(request: HttpRequest) -> Month | None:
+    """The month of the form ``2026-01`` that is asked for.
+
+    Raises:
+        Http404: text that is no month.
+    """
+    asked = text_filter(request, "month")
+    if not asked:
+        return None
+    try:
+        return month_of(asked)
+    except NotAMonth as error:
+        raise Http404(error.message) from error
 
 
 class StatementPageView(PageView):
@@ -72,7 +105,12 @@ class StatementPageView(PageView):
         found = statement_page(statement_pk=statement, organisation=self.viewer.organisation)
         if found is None:
             raise Http404("There is no such statement, or it is not yours to read.")
-        return self.page("markets/statement.html", {"statement": found})
+        context = {
+            "statement": found,
+            "why": explained_page(found.head.pk),
+            "odd": statement_findings(statement_pk=statement, organisation=self.viewer.organisation),
+        }
+        return self.page("markets/statement.html", context)
 
 
 def settlement_or_404(view: PageView, pk: int) -> SettlementPage:

@@ -3,7 +3,7 @@
 import gzip
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
@@ -371,3 +371,70 @@ class TestImportPrices:
     def test_refuses_a_tariff_code_that_is_none(self, run):
         with pytest.raises(FlexError, match="hyphens"):
             run("prices", *GOOD["prices"], tariff="my tariff")
+
+
+def minutes(first: str, power_kw: list[float]) -> list[str]:
+    at = datetime.fromisoformat(first)
+    return [f"e,{(at + timedelta(minutes=index)).isoformat()},{kw}" for index, kw in enumerate(power_kw)]
+
+
+def known_kwh() -> dict[int, float]:
+    """What is stored of the only day with readings, by half-hour."""
+    (day,) = MeterDay.objects.across_tenants()
+    return {period: kwh for period, kwh in enumerate(day.energy_kwh) if kwh is not None}
+
+
+class TestReadingsInOtherForms:
+    def test_takes_flexible_power_stamps_for_ends_and_its_import_for_negative(self, run):
+        lines = ("evse_id,period_end_utc,energy_kwh", f"e,{T1},-1.5")
+        assert "1 accepted" in run("readings", *lines, convention="flexible-power")
+        assert known_kwh() == {0: 1.5}
+        assert "1 duplicate" in run("readings", *lines, convention="flexible-power")
+
+    def test_refuses_a_file_stamped_the_other_way(self, run):
+        with pytest.raises(FileRefused, match="period_end_utc"):
+            run("readings", READINGS, f"e,{T0},-1.5", convention="flexible-power")
+        assert not MeterDay.objects.across_tenants().exists()
+
+    def test_refuses_an_export_by_its_line(self, run):
+        with pytest.raises(FlexError, match=r"line 3, e: found -0\.25 kWh"):
+            run(
+                "readings",
+                *("evse_id,period_end_utc,energy_kwh", f"e,{T1},-1.5", "e,2024-05-01T01:00:00Z,0.25"),
+                convention="flexible-power",
+            )
+
+    def test_makes_half_hours_of_minutes_and_none_of_a_half_hour_with_a_gap(self, run):
+        """10 minutes at 6.9 kW and 20 at 0 are 1.15 kWh; the next half-hour lacks its last minute."""
+        told = minutes("2024-05-01T00:01:00+00:00", [-6.9] * 10 + [0.0] * 20 + [-3.0] * 29)
+        said = run(
+            "readings", "evse_id,period_end_utc,power_kw", *told, convention="flexible-power", granularity="minute"
+        )
+        assert "finding reading.missing: 1 (1 half-hours)" in said
+        assert known_kwh() == {0: pytest.approx(1.15)}
+
+    def test_names_the_line_of_a_minute_with_two_values(self, run):
+        twice = ["e,2024-05-01T00:00:00Z,1", "e,2024-05-01T00:00:00Z,2"]
+        with pytest.raises(FlexError, match="line 3, column power_kw"):
+            run("readings", "evse_id,period_start_utc,power_kw", *twice, granularity="minute")
+
+    def test_refuses_half_a_minute(self, run):
+        with pytest.raises(FileRefused, match="expected a whole minute"):
+            run("readings", "evse_id,period_start_utc,power_kw", "e,2024-05-01T00:00:30Z,1", granularity="minute")
+
+    def test_differences_registers_and_says_where_one_was_reset(self, run):
+        shown = [
+            f"e,2024-05-01T0{minute // 60}:{minute % 60:02d}:00Z,{kwh}"
+            for minute, kwh in ((0, 100), (30, 101.5), (60, 0.5), (90, 2))
+        ]
+        said = run("readings", "evse_id,read_at_utc,register_kwh", *shown, quantity="register")
+        assert "finding reading.register_reset: 1" in said
+        assert known_kwh() == {0: 1.5, 2: 1.5}
+
+    def test_goes_round_registers_whose_size_is_stated(self, run):
+        shown = [f"e,{T0},99999", f"e,{T1},0.5"]
+        options = {"quantity": "register", "rolls_over_at": 100_000.0}
+        assert "finding reading.register_rollover: 1" in run(
+            "readings", "evse_id,read_at_utc,register_kwh", *shown, **options
+        )
+        assert known_kwh() == {0: 1.5}

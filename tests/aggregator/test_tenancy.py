@@ -24,6 +24,23 @@ from aggregator.models import (
     TenantRequired,
     acting_for,
 )
+from markets.models import (
+    AssetRegistration,
+    BoundaryVolume,
+    Contract,
+    DeliveredVolumeFile,
+    DeviationVolume,
+    FlexOffer,
+    FlexOrder,
+    InstructionStop,
+    Invoice,
+    InvoiceLine,
+    Nomination,
+    ReboundPeriod,
+    SecondaryUnit,
+    ShortfallCause,
+    StatementReason,
+)
 from markets.services.cycle import run_cycle
 from tests.factories import make_dno, make_enrolment, make_evse, make_meter, make_organisation
 from tests.walks.small_area import call, make_batch, make_small_area
@@ -38,9 +55,16 @@ SHARED = {
     "Batch": "who delivered; the rows in it have owners of their own",
     "TargetSignal": "a request stands before every fleet in its zone",
     "Product": "its terms are the same for all",
+    "Market": "a buyer's market is read by all who may offer in it",
+    "FlexRequest": "what a buyer asks is read by all who may offer on it",
 }
-# What a cycle makes for neither DSRSP.
-NOT_OF_A_CYCLE = {ControlAct, Event, Finding, FleetUpload, IdempotentRequest}
+# What a cycle makes for neither DSRSP, or not for each.
+NOT_OF_A_CYCLE = {
+    *(ControlAct, Event, Finding, FleetUpload, IdempotentRequest),
+    *(Contract, FlexOffer, FlexOrder, InstructionStop, Nomination),
+    *(AssetRegistration, BoundaryVolume, DeliveredVolumeFile, DeviationVolume, SecondaryUnit),
+    *(Invoice, InvoiceLine, ReboundPeriod, ShortfallCause, StatementReason),
+}
 
 
 def own_models() -> list[type[models.Model]]:

@@ -31,9 +31,12 @@ DESK = {"width": 1280, "height": 800}
 # A zone that is not the grid's: what the page shows must not depend on whose clock the browser has.
 ELSEWHERE = "America/New_York"
 
+# Of radio buttons Tab reaches the one that is chosen; arrow keys lead to the others.
 CONTROLS = """
 () => [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")]
   .filter((element) => element.type !== "hidden" && !element.disabled && element.checkVisibility())
+  .filter((element) => element.type !== "radio" || element.checked ||
+    ![...document.getElementsByName(element.name)].some((other) => other.checked))
   .map((element, at) => {
     element.dataset.control = at;
     return (element.textContent || element.name || element.className).trim().slice(0, 40);

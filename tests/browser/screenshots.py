@@ -17,6 +17,7 @@ from tests.browser.trial import Trial, trial_site
 
 WIDTH_PX = 1280
 LARGEST_BYTES = 200_000
+LAB_DAYS = "from=2026-01-05&to=2026-01-14&starts=17%3A00&n_period=4"
 FLEET_HEADER = "evse_id,csms,dsrsp,node,rated_kw,phases,phase,consented_at,consent_evidence,services"
 CONSENT = "2026-11-01T09:00:00Z,contract 4711,routine"
 FLEET = "\n".join(
@@ -63,6 +64,29 @@ def _first_run(visit: Visit) -> None:
     visit.page.locator(".plotted canvas").wait_for()
 
 
+def _first_setpoint_explained(visit: Visit) -> None:
+    _first_run(visit)
+    visit.page.locator("a[aria-label^=Why]").first.click()
+    visit.page.locator("h1 code").wait_for()
+
+
+def _shortest_explained(visit: Visit) -> None:
+    """Of the EVSEs listed for the first run, the one that goes without most."""
+    _first_run(visit)
+    rows = visit.page.locator("tr", has=visit.page.locator("a[aria-label^=Why]")).all()
+    short = max(rows, key=lambda row: float(row.locator("td.num").last.inner_text().replace(",", "")))
+    short.locator("a[aria-label^=Why]").click()
+    visit.page.locator("h1 code").wait_for()
+
+
+def _open_offers(visit: Visit) -> None:
+    visit.follow(visit.page.get_by_role("link", name="EV-DEN-1003"))
+
+
+def _first_statement(visit: Visit) -> None:
+    visit.follow(visit.page.locator("table tbody th a").first)
+
+
 SHOTS = (
     Shot("overview", "northmoor.control", "/", 1400),
     Shot("network", "northmoor.control", "/network/", 970),
@@ -70,7 +94,12 @@ SHOTS = (
     Shot("feeder-dark", "northmoor.control", "/network/", 1180, theme="dark", reach=_worst_feeder),
     Shot("fleet-preview", "amber.operator", "/fleet/register/", 1000, reach=_preview),
     Shot("run", "northmoor.control", "/runs/", 1260, reach=_first_run),
+    Shot("explain", "amber.operator", "/runs/", 1500, reach=_shortest_explained),
+    Shot("explain-network", "northmoor.control", "/runs/", 1300, reach=_first_setpoint_explained),
     Shot("statements", "moorside.market", "/statements/", 700),
+    Shot("offers", "northmoor.control", "/markets/northmoor-evenings/", 1140, reach=_open_offers),
+    Shot("baselines", "amber.operator", f"/baselines/?{LAB_DAYS}", 1050),
+    Shot("statement", "amber.operator", "/statements/", 1420, reach=_first_statement),
 )
 
 

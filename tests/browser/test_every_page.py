@@ -11,7 +11,26 @@ from tests.browser.harness import Visit
 # Of each kind of organisation the role that may open most.
 AUDIENCES = ("amber.admin", "northmoor.supervisor", "moorside.market", "platform.admin")
 NAMED = re.compile(r"[0-9A-Z]")  # a segment of an address that names one thing of many
-MOST_PAGES = 60
+MOST_PAGES = 80
+MOST_CLICKS = 4  # one on the menu and three from there
+FOR_ALL = {"/markets/", "/markets/northmoor-evenings/", "/orders/", "/orders/*/", "/flex-requests/*/"} | {
+    "/products/",
+    "/products/*/",
+    "/primacy/",
+    "/invoices/",
+    "/invoices/*/",
+    "/statements/",
+    "/statements/*/",
+    "/settlements/*/",
+    "/settlements/*/ledger/",
+}
+MARKET_PAGES = {
+    "amber.admin": FOR_ALL | {"/flex-requests/*/offer/", "/baselines/", "/volumes/"},
+    "northmoor.supervisor": FOR_ALL
+    | {"/markets/northmoor-evenings/request/", "/flex-offers/*/accept/", "/products/*/change/", "/baselines/"},
+    "moorside.market": FOR_ALL - {"/orders/*/", "/flex-requests/*/"} | {"/settlements/*/release/"},
+    "platform.admin": FOR_ALL | {"/volumes/"},
+}
 LINKS = """
 () => [...document.querySelectorAll("main a[href], nav a[href], header a[href]")]
   .filter((link) => link.origin === location.origin && !link.hasAttribute("download"))
@@ -26,18 +45,21 @@ def shape(address: str) -> str:
     return "/".join(segments) + ("?" if parts.query else "")
 
 
-def pages_of(visit: Visit) -> Iterator[str]:
-    """One page of each shape, opened in turn from the overview on."""
-    seen, waiting = {shape("/")}, ["/"]
+def pages_of(visit: Visit) -> Iterator[tuple[str, int]]:
+    """One page of each shape, opened in turn from the overview on, and by how many clicks it is reached."""
+    seen, waiting = {shape("/")}, [("/", 0)]
     while waiting and len(seen) <= MOST_PAGES:
-        address = waiting.pop(0)
+        address, n_click = waiting.pop(0)
         visit.opened(address)
         links = visit.page.evaluate(LINKS)
-        yield address
+        yield address, n_click
         for link in links:
-            if not re.search(r"\.(csv|json|zip)$", urlsplit(link).path) and shape(link) not in seen:
+            if (
+                not re.search(r"\.(csv|json|zip|xlsx|parquet|pdf|txt)$", urlsplit(link).path)
+                and shape(link) not in seen
+            ):
                 seen.add(shape(link))
-                waiting.append(link)
+                waiting.append((link, n_click + 1))
 
 
 def in_both_themes(visit: Visit) -> Iterator[str]:
@@ -75,8 +97,9 @@ def lost_without_javascript(visit: Visit, plain: Visit) -> Iterator[str]:
 class TestEveryPage:
     def test_can_be_read_and_used_by_everybody(self, window_of, name):
         visit, plain = window_of(name), window_of(name, java_script_enabled=False)
-        found = {}
-        for address in pages_of(visit):
+        found, far = {}, []
+        for address, n_click in pages_of(visit):
+            far += [address] if n_click > MOST_CLICKS else []
             found[address] = [
                 *left_out_by_tab(visit),
                 *in_both_themes(visit),
@@ -84,5 +107,6 @@ class TestEveryPage:
                 *lost_without_javascript(visit, plain),
             ]
 
-        assert len(found) > 3
+        assert MARKET_PAGES[name] - {shape(address) for address in found} == set()
+        assert far == []
         assert {address: wrong for address, wrong in found.items() if wrong} == {}

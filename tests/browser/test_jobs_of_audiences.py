@@ -147,12 +147,30 @@ class TestControlRoom:
         expect(visit.page.get_by_role("heading", name=f"Limit and plan at {chosen}")).to_be_visible()
 
 
+COUNT_CLICKS = "addEventListener('click', () => { sessionStorage.n = Number(sessionStorage.n ?? 0) + 1 }, true)"
+
+
 class TestMarketOperator:
+    def test_finds_a_months_statement_in_three_clicks(self, window_of):
+        visit = window_of(MARKET)
+        page = visit.page
+        page.add_init_script(COUNT_CLICKS)
+        visit.opened("/")
+        page.get_by_role("navigation", name="Main").get_by_role("link", name="Statements").click()
+        page.get_by_role("navigation", name="Months").get_by_role("link").first.click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Statements of ")
+        assert visit.violations() == []
+        with page.expect_download() as download:
+            page.get_by_role("link", name=re.compile("Download statement of .* as CSV")).first.click()
+
+        assert Path(download.value.path()).read_bytes().startswith(b"HDR,2,")
+        assert page.evaluate("sessionStorage.n") == "3"
+
     def test_downloads_a_statement_and_releases_it_with_a_second_person(self, window_of, people):
         visit = window_of(MARKET)
         page = visit.page
         visit.opened(first_link(visit, "/statements/", in_row="NM-"))
-        stated = page.locator("dt:text-is('SHA-256 of the file') + dd").inner_text()
+        stated = page.locator("dt:text-is('SHA-256 of the CSV') + dd").inner_text()
         with page.expect_download() as download:
             page.get_by_role("link", name="Download as CSV").click()
         assert hashlib.sha256(Path(download.value.path()).read_bytes()).hexdigest() == stated

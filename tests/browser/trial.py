@@ -23,6 +23,7 @@ from markets.services.demo_file import read_demo_file
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEMO = (("manage.py", "prepare_database"), ("manage.py", "seed_demo"), ("manage.py", "run_cycle", "--demo"))
+TRADE = ("-m", "tests.browser.trade")
 MORE = ("-m", "tests.browser.more")
 PERSON = re.compile(r"^  (?P<name>\S+) +(?P<password>\S+)  ", re.MULTILINE)
 
@@ -44,7 +45,7 @@ class Trial:
 
 @contextmanager
 def trial_site(folder: Path, *, with_more: bool = True) -> Iterator[Trial]:
-    """Seed, run the demo's cycle, serve; at the end nothing is left but ``folder``.
+    """Seed, run the demo's cycle, trade ahead of it, serve; at the end nothing is left but ``folder``.
 
     Args:
         with_more: add what walks need beside the demo (``tests/browser/more.py``).
@@ -55,7 +56,7 @@ def trial_site(folder: Path, *, with_more: bool = True) -> Iterator[Trial]:
     environment = _environment(folder, _named(owner, scratch))
     _drop(owner, scratch)
     try:
-        for step in (*DEMO, MORE) if with_more else DEMO:
+        for step in (*DEMO, TRADE, MORE) if with_more else (*DEMO, TRADE):
             _run(step, environment)
         with _served(environment) as origin:
             yield Trial(origin, _passwords(folder), _secrets(folder))

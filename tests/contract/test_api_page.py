@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from aggregator.adapters import reading_batches
 from aggregator.core import reading_batch
+from aggregator.core.reading_form import ReadingForm
 from aggregator.models import Enrolment
 from aggregator.services.machines import register_machine
 from flex.settings import API_LIMITS
@@ -23,6 +24,15 @@ BLOCK = re.compile(r"^```(sh|json)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SCOPES = ["fleet:read", "fleet:write", "readings:read", "readings:write"]
 VARIES = "…"
 BODIES = ("-d", "--data-binary")
+# How rows are stated, a row that can be read, and the codes that name its columns.
+FORMS_OF_ROWS = (
+    (ReadingForm(), ("m", "2026-01-14T18:00:00Z", "1.0"), ("row.starts_at", "row.energy_kwh")),
+    (
+        ReadingForm(convention="flexible-power", granularity="minute", quantity="power"),
+        ("m", "2026-01-14T18:01:00Z", "1.0"),
+        ("row.ends_at", "row.power_kw"),
+    ),
+)
 
 
 def examples() -> list[tuple[str, Any]]:
@@ -91,8 +101,20 @@ class TestApiPage:
 
     def test_names_codes_there_are(self):
         sources = Path(reading_batches.__file__).read_text() + Path(reading_batch.__file__).read_text()
-        for code in re.findall(r"`((?:row|reading)\.\w+)`", PAGE.read_text()):
-            assert f'"{code}"' in sources
+        columns = {
+            f"row.{name}" for name in ("starts_at", "ends_at", "energy_kwh", "power_kw")
+        }  # by the form asked for
+        found = re.findall(r"`((?:row|reading)\.\w+)`", PAGE.read_text())
+        assert columns <= set(found)
+        assert [code for code in found if code not in columns and f'"{code}"' not in sources] == []
+
+    @pytest.mark.parametrize(("form", "row", "codes"), FORMS_OF_ROWS)
+    def test_names_the_column_that_cannot_be_read(self, form, row, codes):
+        for at, code in enumerate(codes, start=1):
+            cells = [*row[:at], "x", *row[at + 1 :]]
+            content = "\n".join((f"meter,{','.join(code.removeprefix('row.') for code in codes)}", ",".join(cells)))
+            batch = reading_batches.parse_reading_batch(content.encode(), reading_batches.CSV, form)
+            assert [one.code for one in batch.rejected] == [code]
 
     def test_names_the_limits_there_are(self):
         reads, commands, rows = (API_LIMITS[name][0] for name in ("reads", "commands", "rows"))

@@ -14,6 +14,7 @@ SITE = {
     "PLAIN_HTTP": False,
     "SECRET_KEY": "7vXq2mZk9LrT4bWc8NdP1sFh6JgY3aUe5oRi",
     "SECRET_KEY_IS_GENERATED": False,
+    "SIGNING_KEY_IS_GENERATED": False,
     "DATABASE_URL": "postgres://owner:secret@db.example/flex",
     "DATABASE_APP_URL": "postgresql://app:secret@db.example/flex",
     "CELERY_BROKER_URL": "rediss://broker.example/0",
@@ -24,6 +25,7 @@ SITE = {
 TRIAL = SITE | {
     "ALLOWED_HOSTS": ["127.0.0.1", "localhost", "[::1]"],
     "SECRET_KEY_IS_GENERATED": True,
+    "SIGNING_KEY_IS_GENERATED": True,
     "DATABASE_URL": "",
     "DATABASE_APP_URL": "",
     "CELERY_BROKER_URL": "",
@@ -62,6 +64,7 @@ class TestCheckSettings:
             ({"ALLOWED_HOSTS": ["*"]}, "flex.E006"),
             ({"ALLOWED_HOSTS": ["127.0.0.1", "*"]}, "flex.E006"),
             ({"DATABASE_URL": ""}, "flex.E007"),
+            ({"SIGNING_KEY_IS_GENERATED": True}, "flex.E014"),
         ],
     )
     def test_refuses_beyond_loopback(self, found_with, unsafe, code):
@@ -73,6 +76,7 @@ class TestCheckSettings:
             "flex.E003",
             "flex.E004",
             "flex.E005",
+            "flex.E014",
             "flex.E007",
         }
 

@@ -23,6 +23,7 @@ from aggregator.models import (
 from dispatch.models import DispatchRun, RunNode, Setpoint, TargetSignal
 from markets.models import CycleNode, CycleRun, FlexEvent, Product, SettlementRun, Statement
 from tests.factories import make_dno, make_evse, make_node, make_organisation
+from tests.markets.contents import statement_content
 
 PLAIN_DAY = date(2026, 1, 14)
 SUMMARY = {
@@ -87,7 +88,7 @@ def make_cycle(
     dno = dno or make_dno()
     grid = charging_day(day)
     nodes = _network(dno)
-    run = _dispatch_run(nodes["S1"], day, grid)
+    run = make_run(nodes["S1"], day, grid)
     delivery = _batch(dno, grid)
     row = CycleRun.objects.create(
         charging_day=day,
@@ -119,7 +120,7 @@ def _network(dno: Organisation) -> dict[str, NetworkNode]:
     return {"S1": substation, **feeders}
 
 
-def _dispatch_run(area: NetworkNode, day: date, grid: TimeGrid) -> DispatchRun:
+def make_run(area: NetworkNode, day: date, grid: TimeGrid) -> DispatchRun:
     as_of = grid.starts_at - timedelta(hours=2)
     forecast = AvailabilityForecast.objects.create(
         charging_day=day,
@@ -260,6 +261,7 @@ def settle_again(
         event=event,
         dispatch_run=run,
         version=version,
+        code="PRELIM" if version == 1 else f"RERUN-{version - 1}",
         supersedes=supersedes,
         as_of=grid.ends_at + timedelta(hours=version),
         method="mid-8-in-10-sda",
@@ -268,15 +270,18 @@ def settle_again(
 
 
 def make_statement(settlement: SettlementRun, dsrsp: Organisation, sha256: str = "") -> Statement:
-    content = f"HDR,1,{dsrsp.code},£\nTRL,0\n".encode()
+    figures = {
+        "instructed_kwh": Decimal("15.0000"),
+        "delivered_kwh": Decimal("14.2500"),
+        "payment_gbp": Decimal("4.28"),
+    }
+    content = statement_content(f"{dsrsp.code} £", version=settlement.version, **figures)
     statement = Statement(
         settlement_run=settlement,
         organisation=dsrsp,
-        instructed_kwh=Decimal("15.0000"),
-        delivered_kwh=Decimal("14.2500"),
+        **figures,
         delivered_share=0.95,
         performance_factor=1.0,
-        payment_gbp=Decimal("4.28"),
         n_baseline_days=10,
         content=content,
         sha256=sha256 or hashlib.sha256(content).hexdigest(),

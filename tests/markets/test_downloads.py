@@ -1,8 +1,15 @@
+import hashlib
+
 import pytest
 
 from tests.markets.builders import Cycle, make_cycle, make_statement, settle_again
 from tests.markets.site import PERSONS, person
 
+OTHERS = [
+    ("xlsx", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", b"PK"),
+    ("parquet", "application/vnd.apache.parquet", b"PAR1"),
+    ("pdf", "application/pdf", b"%PDF-"),
+]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
 
@@ -25,7 +32,8 @@ class TestStatementDownload:
         statement = cycle.statements["flexco"]
         response = person(cycle, "flexco").get(f"/statements/{statement.pk}.csv")
 
-        assert response.content == "HDR,1,flexco,£\nTRL,0\n".encode()
+        assert response.content == bytes(statement.content)
+        assert "flexco £" in response.content.decode()
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         name = f"statement_EVENING-{cycle.row.run_id}_flexco_v1.csv"
         assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
@@ -55,6 +63,22 @@ class TestStatementDownload:
     @pytest.mark.parametrize("pk", ["0", "9" * 30])
     def test_of_an_unknown_number_is_not_found(self, cycle, pk):
         assert person(cycle, "platform").get(f"/statements/{pk}.csv").status_code == 404
+
+    @pytest.mark.parametrize(("suffix", "media_type", "begins"), OTHERS)
+    def test_has_other_formats_for_the_same_readers(self, cycle, suffix, media_type, begins):
+        statement = cycle.statements["flexco"]
+        client = person(cycle, "flexco")
+        response = client.get(f"/statements/{statement.pk}.{suffix}")
+
+        assert response.content.startswith(begins)
+        assert response.headers["Content-Type"] == media_type
+        assert f'_flexco_v1.{suffix}"' in response.headers["Content-Disposition"]
+        etag = response.headers["ETag"]
+        assert etag == f'"{hashlib.sha256(response.content).hexdigest()}"'
+        again = client.get(f"/statements/{statement.pk}.{suffix}", headers={"if-none-match": etag})
+        assert (again.status_code, again.content) == (304, b"")
+        assert client.get(f"/statements/{cycle.statements['voltway'].pk}.{suffix}").status_code == 404
+        assert person(cycle, "nobody").get(f"/statements/{statement.pk}.{suffix}").status_code == 403
 
     def test_cannot_be_posted_to(self, cycle):
         assert person(cycle, "dno").post(f"/statements/{cycle.statements['flexco'].pk}.csv").status_code == 405

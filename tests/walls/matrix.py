@@ -25,7 +25,7 @@ PARAMETER = re.compile(r"<(?:\w+:)?(\w+)>")
 UNSAFE = ("POST", "PUT", "PATCH", "DELETE")
 # What a parameter names: a kind of ``World.ids``. Ids of the API say it by their prefix, other names by themselves or
 # by the part of the address before them.
-PREFIX_KINDS = {"act": "control_act", "enr": "enrolment", "ses": "session"}
+PREFIX_KINDS = {"act": "control_act", "enr": "enrolment", "ses": "session", "volumefile": "volume_file"}
 NAME_KINDS = {"reference": "request"}
 PLACE_KINDS = {
     "network": "node",
@@ -37,6 +37,7 @@ PLACE_KINDS = {
     "evses": "evse",
     "statements": "statement",
     "requests": "request",
+    "markets": "market",
 }
 FILTER_KINDS = {"node": "node", "area": "node", "parent": "node", "evse": "evse", "meter": "meter"}
 SHARED = {"tariff": ["night"], "csms": ["csms"]}

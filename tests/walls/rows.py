@@ -46,17 +46,32 @@ from dispatch.models import (
     TargetSignal,
 )
 from markets.models import (
+    AssetRegistration,
+    BoundaryVolume,
     CycleNode,
     CycleRun,
+    DeliveredVolumeFile,
+    DeviationVolume,
     FlexEvent,
     Instruction,
+    Invoice,
+    InvoiceLine,
+    LedgerClaim,
+    LedgerDisplacement,
     Product,
+    ReboundPeriod,
+    SecondaryUnit,
+    SettledDay,
     SettlementRun,
+    SettlementSeal,
+    ShortfallCause,
     Statement,
     StatementLine,
+    StatementReason,
     StatementRelease,
 )
 from tests.factories import LONG_AGO, make_enrolment, make_evse, make_meter, make_node, make_organisation
+from tests.walls.trading_rows import make_trading
 
 KINDS = {
     "amber": "dsrsp",
@@ -108,7 +123,49 @@ def make_rows() -> Rows:
     runs = _runs(rows, nodes, evses, forecasts, signals)
     settlements = _settlements(rows, signals, runs)
     _cycles(rows, nodes, runs, settlements)
+    make_trading(rows, nodes)
+    _volumes(rows, evses)
     return rows
+
+
+def _volumes(rows: Rows, evses: dict[str, EVSE]) -> None:
+    """What amber and blue registered and filed: nobody's but theirs."""
+    for index, owner in enumerate(("amber", "blue")):
+        organisation = rows.organisations[owner]
+        unit = SecondaryUnit(organisation=organisation, bm_unit_id=f"V__{owner.upper()}", gsp_group_id="_A")
+        unit.save()
+        registration = AssetRegistration(
+            organisation=organisation,
+            unit=unit,
+            meter=evses[owner].meter,
+            import_amsid=f"{index:013d}",
+            import_msid="1" * 13,
+            supplier_id="X",
+            max_import_kw=7.4,
+            valid_from=DAY,
+        )
+        registration.save()
+        file = DeliveredVolumeFile(
+            organisation=organisation,
+            settlement_date=DAY,
+            sequence=1,
+            as_of=NOON,
+            input_sha256="8" * 64,
+            content=b"ZHD",
+            sha256="9" * 64,
+            n_volume=1,
+            total_mwh=Decimal(0),
+            residual_kwh=Decimal(0),
+        )
+        file.save()
+        of_file = {"file": file, "organisation": organisation, "period": 37}
+        kwh = dict.fromkeys(["baseline_kwh", "metered_kwh", "deviation_kwh", "filed_mwh"], Decimal(0))
+        deviation = DeviationVolume(**of_file, registration=registration, **kwh)
+        boundary = BoundaryVolume(**of_file, import_msid="1" * 13, supplier_id="X", secondary_kwh=Decimal(0))
+        for row in (deviation, boundary):
+            row.save()
+        for row in (unit, registration, file, deviation, boundary):
+            rows.read_by(row, owner, "headroom")
 
 
 def _network(rows: Rows) -> dict[str, NetworkNode]:
@@ -393,7 +450,35 @@ def _settlements(
             rows.read_by(act, "elx", "headroom")
             release = StatementRelease.objects.create(settlement_run=settlement, act=act, released_at=NOON)
             rows.read_by(release, *involved[name], *readers[name], "headroom")
+            seal = SettlementSeal.objects.create(
+                settlement_run=settlement, kind="product", part="x", columns=["id"], n_row=1, sha256="6" * 64
+            )
+            rows.read_by(seal, *readers[name], "headroom")
+            for dsrsp in involved[name]:
+                _invoice(rows, product, dsrsp, buyers[name], readers[name])
     return settlements
+
+
+def _invoice(rows: Rows, product: Product, dsrsp: str, buyer: Organisation, readers: tuple[str, ...]) -> None:
+    amounts = {"amount_gbp": Decimal(4), "before_gbp": Decimal(0), "delta_gbp": Decimal(4)}
+    invoice = Invoice(
+        month=DAY.replace(day=1),
+        product_code=product.code,
+        product=product,
+        buyer=buyer,
+        organisation=rows.organisations[dsrsp],
+        version=1,
+        as_of=NOON,
+        issued_at=NOON,
+        statement_pks=[],
+        sha256="8" * 64,
+        **amounts,
+    )
+    invoice.save()
+    line = InvoiceLine(invoice=invoice, position=1, kind="utilisation", **amounts)
+    line.save()
+    for row in (invoice, line):
+        rows.read_by(row, dsrsp, *readers, "headroom")
 
 
 def _instruction(rows: Rows, event: FlexEvent, run: DispatchRun, dsrsp: str, readers: tuple[str, ...]) -> None:
@@ -430,8 +515,53 @@ def _statement(rows: Rows, settlement: SettlementRun, dsrsp: str, readers: tuple
         ends_at=NOON + timedelta(hours=6.5),
         **volumes,
     )
-    for row in (statement, line):
+    reason = StatementReason(statement=statement, code="plan", message="x")
+    reason.save()
+    cause = ShortfallCause(
+        statement=statement, starts_at=line.starts_at, cause="override", n_evse=1, energy_kwh=Decimal(1)
+    )
+    kwh = {"baseline_kwh": Decimal(4), "metered_kwh": Decimal(6), "rebound_kwh": Decimal(2)}
+    rebound = ReboundPeriod(statement=statement, starts_at=line.ends_at, **kwh)
+    for row in (cause, rebound):
+        row.save()
+    for row in (statement, line, reason, cause, rebound, *_ledger(settlement, rows.organisations[dsrsp])):
         rows.read_by(row, dsrsp, *readers, "headroom")
+    day = SettledDay(
+        settlement_run=settlement,
+        evse=EVSE.objects.across_tenants().order_by("pk").first(),
+        organisation=rows.organisations[dsrsp],
+        settlement_date=DAY + timedelta(days=settlement.settled_days.across_tenants().count()),
+        first_period=37,
+        baseline_quanta=[100],
+        metered_quanta=[90],
+        delivered_quanta=[10],
+    )
+    day.save(force_insert=True)
+    rows.read_by(day, dsrsp)
+
+
+def _ledger(settlement: SettlementRun, dsrsp: Organisation) -> tuple[LedgerClaim, LedgerDisplacement]:
+    """A claim of which a call on the same product took a part."""
+    starts_at, event = NOON + timedelta(hours=6), settlement.event
+    claim = LedgerClaim(
+        settlement=settlement,
+        organisation=dsrsp,
+        direction="turn_down",
+        starts_at=starts_at,
+        claimed_kwh=1,
+        payable_kwh=0,
+        penalised_kwh=1,
+    )
+    claim.save()
+    displacement = LedgerDisplacement.objects.create(
+        claim=claim,
+        by_product=event.product,
+        by_event=event,
+        reason="paid-before",
+        displaced_party_settlement="penalised",
+        displaced_kwh=1,
+    )
+    return claim, displacement
 
 
 def _cycles(

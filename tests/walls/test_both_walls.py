@@ -27,7 +27,10 @@ PUBLISHED = {
     "aggregator.queries.organisations_seen_by": "its scope is tried by the matrix",
     "aggregator.queries.csms_seen_by": "a catalogue, open to whose role has anything to do with it",
     "aggregator.queries.tariffs_seen_by": "published",
+    "markets.queries.markets_seen_by": "published",
     "markets.queries.products_seen_by": "published",
+    "markets.queries.primacy_rules_seen_by": "published",
+    "markets.queries.stacking_rules_seen_by": "published",
 }
 
 

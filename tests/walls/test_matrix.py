@@ -40,7 +40,13 @@ pytestmark = pytest.mark.django_db
 # One person of each organisation's kind and place; roles of one organisation see the same rows.
 READERS = ("alpha.admin", "gamma.admin", "north.supervisor", "south.supervisor", "market.operator", "platform.admin")
 # Published facts: everybody sees every row, so there is no filter to remove.
-WITHOUT_FILTER = {"tariffs_seen_by", "products_seen_by"}
+WITHOUT_FILTER = {
+    "tariffs_seen_by",
+    "products_seen_by",
+    "primacy_rules_seen_by",
+    "stacking_rules_seen_by",
+    "markets_seen_by",
+}
 # Filters that only narrow what was let through before, so that a page does not tell when they are gone;
 # test_both_walls.py notices each.
 SECOND_IN_LINE = {

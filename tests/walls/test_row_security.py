@@ -22,7 +22,14 @@ from aggregator.models import acting_for, as_nobody, as_platform
 from aggregator.row_security import KeysOf, Policy
 from dispatch import part_policies as parts
 from dispatch import policies as middle
+from markets import cause_policies as causes
+from markets import invoice_policies, settlement_policies
+from markets import ledger_policies as ledger
+from markets import nomination_policies as nominations
 from markets import policies as top
+from markets import settled_policies as settled
+from markets import trading_policies as trading
+from markets import volume_policies as volumes
 from tests.walls.rows import KINDS, Rows, make_rows
 
 pytestmark = [
@@ -30,8 +37,29 @@ pytestmark = [
     pytest.mark.xdist_group("row security"),  # who may be the application's role is the whole server's to know
 ]
 
-POLICIES = (*ground.POLICIES, *middle.POLICIES, *parts.POLICIES, *top.POLICIES)
-FUNCTIONS = (*ground.FUNCTIONS, *middle.FUNCTIONS, *top.FUNCTIONS)
+POLICIES = (
+    *ground.POLICIES,
+    *middle.POLICIES,
+    *parts.POLICIES,
+    *top.POLICIES,
+    *trading.POLICIES,
+    *ledger.POLICIES,
+    *settled.POLICIES,
+    *settlement_policies.POLICIES,
+    *volumes.POLICIES,
+    *causes.POLICIES,
+    *nominations.POLICIES,
+    *invoice_policies.POLICIES,
+)
+FUNCTIONS = (
+    *ground.FUNCTIONS,
+    *middle.FUNCTIONS,
+    *top.FUNCTIONS,
+    *trading.FUNCTIONS,
+    *ledger.FUNCTIONS,
+    *nominations.FUNCTIONS,
+    *invoice_policies.FUNCTIONS,
+)
 BOUND = tuple(dict.fromkeys(policy.table for policy in POLICIES))
 AUDIENCES = (*KINDS, "nobody", "work")
 READERS = (*KINDS, "nobody")
@@ -44,7 +72,11 @@ FREE = {
     "aggregator_tariff": "published",
     "aggregator_tariffday": "published",
     "aggregator_carbonday": "published",
+    "markets_market": "published",
     "markets_product": "published",
+    "markets_primacyrule": "published",
+    "markets_stackingrule": "published",
+    "markets_runcode": "published",
 }
 # Rows of the platform's work, all read alike: by the platform, or by nobody.
 OF_THE_WORK = ("aggregator_job", *dict.fromkeys(policy.table for policy in parts.POLICIES))

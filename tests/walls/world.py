@@ -37,17 +37,34 @@ from aggregator.models import (
 from aggregator.services.event_log import record_event
 from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
 from markets.models import (
+    AssetRegistration,
+    BoundaryVolume,
     CycleNode,
     CycleRun,
+    DeliveredVolumeFile,
+    DeviationVolume,
     FlexEvent,
     Instruction,
+    Invoice,
+    InvoiceLine,
+    LedgerClaim,
     Product,
+    SecondaryUnit,
     SettlementRun,
     Statement,
     StatementLine,
 )
 from tests.factories import make_evse, make_node, make_organisation
 from tests.markets.builders import make_person
+from tests.markets.contents import statement_content
+from tests.walls.trading_rows import (
+    make_contract,
+    make_flex_request,
+    make_market,
+    make_nomination,
+    make_offer,
+    make_order,
+)
 
 DAY = date(2026, 1, 14)
 DSRSPS = {"alpha": "north", "beta": "north", "gamma": "south"}  # DSRSP -> the DNO its EVSEs hang at
@@ -89,7 +106,8 @@ KINDS = (
         "finding",
         "event",
     ),
-    *("act", "rating", "request", "run", "forecast", "statement", "job", "person", "machine"),
+    *("act", "rating", "request", "run", "forecast", "statement", "volume", "job", "person", "machine"),
+    *("asked", "offer", "deal", "order"),
 )
 
 
@@ -116,7 +134,12 @@ def readers_of(kind: str, owner: str) -> frozenset[str]:
             "run": {owner, "platform", *dsrsps_there},
             "forecast": {owner, "platform", *dsrsps_there},
             "statement": {owner, dno, "market", "platform"},
+            "volume": {owner, "platform"},
             "job": {"platform"},
+            "asked": {owner, "platform", *dsrsps_there},
+            "offer": {owner, dno, "platform"},
+            "deal": {owner, dno, "platform"},
+            "order": {owner, dno, "platform"},
             "person": {owner, "platform"},
             "machine": {owner, "platform"} - {"market"},
         }[kind]
@@ -169,6 +192,7 @@ def make_world() -> World:
     for dno in DNOS:
         _dispatch(world, dno)
         _settlement(world, dno)
+        _trading(world, dno)
     return world
 
 
@@ -285,6 +309,45 @@ def _fleet(world: World, dsrsp: str, dno: str) -> None:
     )
     upload.save()
     world.note("upload", dsrsp, upload.pk)
+    _volumes(world, dsrsp)
+
+
+def _volumes(world: World, dsrsp: str) -> None:
+    """A file of delivered volumes with one volume; the supplier's name is the mark, in rows and in the file."""
+    organisation, number = world.organisations[dsrsp], list(DSRSPS).index(dsrsp)
+    supplier = world.mark("volume", dsrsp)
+    unit = SecondaryUnit(organisation=organisation, bm_unit_id=f"V__A{number}", gsp_group_id="_A")
+    unit.save()
+    registration = AssetRegistration(
+        organisation=organisation,
+        unit=unit,
+        meter=world.evses[dsrsp][0].meter,
+        import_amsid=f"7{number:012d}",
+        import_msid=f"1{number:012d}",
+        supplier_id=supplier,
+        max_import_kw=7.4,
+        valid_from=DAY,
+    )
+    registration.save()
+    content = f"ZHD|{supplier}|\n".encode()
+    file = DeliveredVolumeFile(
+        organisation=organisation,
+        settlement_date=DAY,
+        sequence=1,
+        as_of=_at(48),
+        input_sha256="8" * 64,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        n_volume=1,
+        total_mwh=Decimal("0.0031"),
+        residual_kwh=Decimal(0),
+    )
+    file.save()
+    world.note("volume_file", dsrsp, file.pk)
+    of_file = {"file": file, "organisation": organisation, "period": 37}
+    kwh = {"baseline_kwh": Decimal("3.5"), "metered_kwh": Decimal("0.4"), "deviation_kwh": Decimal("3.1")}
+    DeviationVolume(**of_file, registration=registration, filed_mwh=Decimal("0.0031"), **kwh).save()
+    BoundaryVolume(**of_file, import_msid=f"1{number:012d}", supplier_id=supplier, secondary_kwh=Decimal("3.1")).save()
 
 
 def _measured(world: World, dsrsp: str, evse: EVSE, batch: Batch) -> None:
@@ -476,18 +539,46 @@ def _settlement(world: World, dno: str) -> None:
         ).save()
         statement = _statement(settlement, organisation, world.mark("statement", dsrsp))
         world.note("statement", dsrsp, statement.pk)
+        LedgerClaim(
+            settlement=settlement,
+            organisation=organisation,
+            direction="turn_down",
+            starts_at=signal.starts_at,
+            claimed_kwh=Decimal("2.0000"),
+            payable_kwh=Decimal("0.0000"),
+            penalised_kwh=Decimal("2.0000"),
+        ).save()
+        world.note("invoice", dsrsp, _invoice(product, organisation, statement).pk)
+
+
+def _trading(world: World, dno: str) -> None:
+    """A market, a request at a feeder of it, and of each DSRSP there an offer, an order and a contract."""
+    market = make_market(f"evening-{dno}", world.organisations[dno])
+    world.note("market", dno, market.code)
+    request = make_flex_request(world.mark("asked", dno), market, world.nodes[f"{dno}-large"])
+    world.note("flexrequest", dno, request.pk)
+    for dsrsp in _dsrsps_at(dno):
+        organisation = world.organisations[dsrsp]
+        option = make_offer(world.mark("offer", dsrsp), request, organisation)
+        world.note("flexoffer", dsrsp, option.offer.pk)
+        world.note("contract", dsrsp, make_contract(world.mark("deal", dsrsp), market, organisation).pk)
+        world.note("nomination", dsrsp, make_nomination(market.product, organisation, request.node).pk)
+        world.note("flexorder", dsrsp, make_order(world.mark("order", dsrsp), option).pk)
 
 
 def _statement(settlement: SettlementRun, organisation: Organisation, text: str) -> Statement:
-    content = f"HDR,1,{text}\nTRL,0\n".encode()
+    figures = {
+        "instructed_kwh": Decimal("10.0000"),
+        "delivered_kwh": Decimal("9.0000"),
+        "payment_gbp": Decimal("2.70"),
+    }
+    content = statement_content(text, **figures)
     statement = Statement(
         settlement_run=settlement,
         organisation=organisation,
-        instructed_kwh=Decimal("10.0000"),
-        delivered_kwh=Decimal("9.0000"),
+        **figures,
         delivered_share=0.9,
         performance_factor=1.0,
-        payment_gbp=Decimal("2.70"),
         n_baseline_days=10,
         content=content,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -504,6 +595,29 @@ def _statement(settlement: SettlementRun, organisation: Organisation, text: str)
         delivered_kwh=Decimal("2.2500"),
     )
     return statement
+
+
+def _invoice(product: Product, organisation: Organisation, statement: Statement) -> Invoice:
+    amounts = {"amount_gbp": Decimal("2.70"), "before_gbp": Decimal(0), "delta_gbp": Decimal("2.70")}
+    invoice = Invoice(
+        month=DAY.replace(day=1),
+        product_code=product.code,
+        product=product,
+        buyer=product.buyer,
+        organisation=organisation,
+        version=1,
+        as_of=_at(48),
+        issued_at=_at(48),
+        statement_pks=[statement.pk],
+        sha256=hashlib.sha256(organisation.code.encode()).hexdigest(),
+        **amounts,
+    )
+    invoice.save()
+    reference = statement.settlement_run.event.signal.reference
+    InvoiceLine(
+        invoice=invoice, position=1, kind="utilisation", reference=reference, statement=statement, **amounts
+    ).save()
+    return invoice
 
 
 def _dsrsps_at(dno: str) -> list[str]:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.adapters.reading_files import read_readings
+from aggregator.core.reading_form import CONVENTIONS, GRANULARITIES, QUANTITIES, form_of
 from aggregator.management.importing import ImportCommand, ImportProgress, Outcome, batch_organisation
 from aggregator.services.ingest_reading_rows import ingest_reading_rows
 
 
 class Command(ImportCommand):
-    help = "Import half-hourly readings of EVSEs or meters from a CSV file; a changed value is a correction."
+    help = "Import readings of EVSEs or meters from a CSV file; a changed value is a correction."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -21,8 +22,24 @@ class Command(ImportCommand):
             "--backfill", action="store_true", help="state that each UTC day was known when it ended, not only now"
         )
 
+        parser.add_argument(
+            "--convention",
+            choices=CONVENTIONS,
+            default="headroom",
+            help="headroom: stamped at the start, import positive; flexible-power: stamped at the end, import negative",
+        )
+        parser.add_argument(
+            "--granularity", choices=GRANULARITIES, default="half-hour", help="how long a value's period is"
+        )
+        parser.add_argument(
+            "--quantity", choices=QUANTITIES, help="what a value is (default: energy; power where it is by the minute)"
+        )
+        parser.add_argument("--rolls-over-at", type=float, help="kWh at which registers begin at 0 again, if known")
+
     def run(self, *, path: Path, options: dict[str, Any], now: datetime, progress: ImportProgress) -> Outcome:
-        file = read_readings(path, progress=progress)
+        form = form_of(options["convention"], options["granularity"], options["quantity"])
+        rolls_over_at_kwh = options["rolls_over_at"]
+        file = read_readings(path, form=form, rolls_over_at_kwh=rolls_over_at_kwh, progress=progress)
         progress.storing()
         result = ingest_reading_rows(
             organisation=batch_organisation(options["organisation"]),
@@ -33,5 +50,7 @@ class Command(ImportCommand):
             names_evses=file.names_evses,
             csms_code=options["csms"],
             backfill=options["backfill"],
+            part=form.part if rolls_over_at_kwh is None else f"{form.part} {rolls_over_at_kwh:g}".strip(),
+            findings=file.findings,
         )
         return Outcome(len(file.table), "half-hours", result, file.table.unknown)

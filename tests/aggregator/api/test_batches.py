@@ -5,7 +5,9 @@ import hashlib
 import json
 import zlib
 from datetime import timedelta
+from urllib.parse import urlencode
 
+import pytest
 from django.utils import timezone
 
 from aggregator.models import EVSE, Enrolment, Finding, MeterDay
@@ -39,6 +41,37 @@ def taken(response) -> tuple[int, int, int, list]:
         said["duplicates"],
         [(one["line"], one["code"]) for one in said["rejected"]],
     )
+
+
+class TestReadingsInOtherForms:
+    def asked(self, client, content: bytes, **query):
+        return client.post(f"{PATH}?{urlencode(query)}", content, content_type="text/csv")
+
+    def known(self, client) -> list[tuple[str, float]]:
+        span = {"from": "2026-01-20T00:00:00Z", "to": "2026-01-21T00:00:00Z"}
+        rows = found(client, "readings/", **span, meter=f"{mark('meter', 'alpha')}.0")["results"]
+        return [(one["starts_at"], one["energy_kwh"]) for one in rows]
+
+    def test_takes_ends_and_negative_imports_of_flexible_power(self, world, alpha):
+        content = f"meter,ends_at,energy_kwh\n{mark('meter', 'alpha')}.0,2026-01-20T10:30:00Z,-1.5\n".encode()
+        assert taken(self.asked(alpha, content, convention="flexible-power")) == (1, 0, 0, [])
+        assert self.known(alpha) == [(START, 1.5)]
+        assert taken(self.asked(alpha, content, convention="flexible-power")) == (0, 0, 1, [])
+
+    def test_makes_half_hours_of_minutes(self, world, alpha):
+        stamps = [f"2026-01-20T{10 + minute // 60}:{minute % 60:02d}:00Z" for minute in range(59)]
+        powers = [6.9] * 10 + [0.0] * 20 + [3.0] * 29
+        lines = "".join(f"{mark('meter', 'alpha')}.0,{at},{kw}\n" for at, kw in zip(stamps, powers, strict=True))
+        response = self.asked(alpha, f"meter,starts_at,power_kw\n{lines}".encode(), granularity="minute")
+        assert taken(response) == (1, 0, 0, [(32, "reading.minutes_missing")])
+        assert self.known(alpha) == [(START, pytest.approx(1.15))]
+
+    def test_refuses_energies_of_minutes_and_words_it_does_not_know(self, world, alpha):
+        content = f"meter,starts_at,energy_kwh\n{mark('meter', 'alpha')}.0,{START},1\n".encode()
+        refused = self.asked(alpha, content, granularity="minute", quantity="energy")
+        assert (refused.status_code, refused.json()["type"].rsplit("/", 1)[-1]) == (422, "reading.invalid_form")
+        assert self.asked(alpha, content, convention="piclo").status_code == 400
+        assert self.known(alpha) == []
 
 
 class TestReadings:

@@ -10,14 +10,33 @@ class TestMenuFor:
     def test_shows_a_market_operator_neither_network_nor_fleet(self):
         assert labels(Role.MARKET_OPERATOR, "market_operator") == [
             "Overview",
+            "Markets",
+            "Orders",
+            "Nominations",
             "Control acts",
+            "Products",
             "Statements",
+            "Invoices",
             "Findings",
             "Log",
         ]
 
     def test_shows_a_dsrsp_its_fleet_and_no_network(self):
-        assert labels(Role.OPERATOR, "dsrsp") == ["Overview", "Fleet", "Runs", "Statements", "Findings", "Log"]
+        assert labels(Role.OPERATOR, "dsrsp") == [
+            "Overview",
+            "Fleet",
+            "Markets",
+            "Orders",
+            "Nominations",
+            "Runs",
+            "Products",
+            "Statements",
+            "Invoices",
+            "Baselines",
+            "Volumes",
+            "Findings",
+            "Log",
+        ]
 
     def test_shows_nothing_to_who_may_do_nothing(self):
         assert menu_for(frozenset()) == ()

@@ -20,6 +20,8 @@ class TestProducts:
         assert [(row["code"], row["version"], row["buyer"]) for row in rows] == [
             ("su-north", 1, "north"),
             ("su-south", 1, "south"),
+            ("trade-north", 1, "north"),
+            ("trade-south", 1, "south"),
         ]
 
     def test_keeps_every_version(self, world, client_of):

@@ -34,7 +34,7 @@ def settle_again(first: SettlementRun) -> SettlementRun:
         event=first.event,
         dispatch_run=first.dispatch_run,
         version=2,
-        run_type="RERUN",
+        code="RERUN-1",
         supersedes=first,
         as_of=first.as_of + timedelta(hours=1),
         method="test",
@@ -89,7 +89,7 @@ class TestStatements:
 
         newest, oldest = rows(client_of("alpha").get(STATEMENTS))
 
-        assert (newest["id"], newest["version"], newest["run_type"]) == (f"statement_{again.pk}", 2, "RERUN")
+        assert (newest["id"], newest["version"], newest["run_type"]) == (f"statement_{again.pk}", 2, "RERUN-1")
         assert (newest["state"], newest["supersedes"], newest["superseded_by"]) == (
             "preliminary",
             f"statement_{old.pk}",

@@ -1,8 +1,5 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from fractions import Fraction
-from functools import cache
-from math import floor
 
 import numpy as np
 import pytest
@@ -15,11 +12,9 @@ from markets.core.baseline import (
     BaselineRule,
     InvalidBaselineRule,
     InvalidHistory,
-    TooFewEligibleDays,
     event_baseline,
-    middle_days_kwh,
-    same_day_adjustment_kwh,
 )
+from markets.core.baseline_means import TooFewEligibleDays, middle_days_kwh, same_day_adjustment_kwh
 from tests.markets.core.builders import (
     NO_HOLIDAYS,
     ORACLES,
@@ -28,6 +23,7 @@ from tests.markets.core.builders import (
     fleet_history,
     read_history,
 )
+from tests.markets.core.plain_baseline import PlainBaseline, half_hours
 
 ORACLE = ORACLES["baseline_kwh"]
 
@@ -293,18 +289,6 @@ class TestEventBaseline:
             assert total_kwh == of_a_normal_day + (2.5 if n_period == 50 else -2.5)
 
 
-@cache
-def half_hours(last_day, n_days=70):
-    """UTC half-hours of London days up to and including ``last_day``."""
-    first = datetime(last_day.year, last_day.month, last_day.day, tzinfo=UTC) - timedelta(days=n_days)
-    return tuple(first + timedelta(minutes=30 * index) for index in range(48 * (n_days + 2)))
-
-
-@cache
-def london(at):
-    return at.astimezone(LONDON)
-
-
 def steady_meter(last_day):
     return dict.fromkeys(half_hours(last_day), 1.0)
 
@@ -330,7 +314,7 @@ def over_midnight():
 class TestAgainstPlainPython:
     """The same baseline worked out day by day, half-hour by half-hour, in exact fractions."""
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(data=st.data())
     def test_agrees_to_the_last_digit(self, data):
         starts_at = data.draw(st.sampled_from(EVENT_STARTS)).astimezone(UTC)
@@ -362,7 +346,7 @@ EVENT_STARTS = [
     datetime(2026, 10, 25, 0, 30, tzinfo=LONDON),
     datetime(2026, 11, 1, 23, tzinfo=LONDON),
 ]
-RULES = st.builds(
+MIDDLE_RULES = st.builds(
     BaselineRule,
     n_drop_working=st.integers(0, 2),
     n_drop_non_working=st.integers(0, 1),
@@ -371,6 +355,21 @@ RULES = st.builds(
     min_adjustment_periods=st.sampled_from([1, 3]),
     floor_at_zero=st.booleans(),
 )
+HIGHEST_RULES = st.builds(
+    BaselineRule,
+    n_working_days=st.sampled_from([5, 10]),
+    n_kept_working=st.sampled_from([None, 1, 5]),
+    n_kept_non_working=st.sampled_from([None, 2]),
+    n_drop_working=st.just(0),
+    n_drop_non_working=st.just(0),
+    selection=st.sampled_from(["most-recent", "highest"]),
+    adjustment=st.sampled_from(["additive", "ratio", "monitored"]),
+    adjustment_cap_share=st.sampled_from([None, 0.25, 0.5]),
+    adjustment_periods=st.sampled_from([0, 6]),
+    min_adjustment_periods=st.sampled_from([1, 3]),
+    floor_at_zero=st.booleans(),
+)
+RULES = MIDDLE_RULES | HIGHEST_RULES
 
 
 def random_meter(grid, rng):
@@ -379,81 +378,6 @@ def random_meter(grid, rng):
     quanta = rng.integers(0, 5, len(instants)) * rng.choice([1, 1000])
     is_read = rng.random(len(instants)) > rng.choice([0.0, 0.02, 0.3])
     return {at: int(quantum) / 10_000 for at, quantum, read in zip(instants, quanta, is_read, strict=True) if read}
-
-
-class PlainBaseline:
-    def __init__(self, meter, grid, rule, holidays, event_days):
-        self.rule, self.holidays, self.event_days = rule, holidays, event_days
-        self.event = grid.starts()
-        gap_end = grid.starts_at - timedelta(minutes=30 * rule.adjustment_gap_periods)
-        self.window = [gap_end - timedelta(minutes=30 * back) for back in range(rule.adjustment_periods, 0, -1)]
-        self.meter = {at: Fraction(round(kwh * 10_000)) for at, kwh in meter.items()}
-        self.by_clock, halves = {}, {}
-        for at in half_hours(grid.ends_at.date(), n_days=66):
-            local = london(at)
-            halves[local.date()] = halves.get(local.date(), 0) + 1
-            self.by_clock[local.date(), local.time()] = self.meter.get(at)
-        self.normal_days = {day for day, count in halves.items() if count == 48}
-        self.first_event_day = london(self.event[0]).date()
-
-    def working(self, day):
-        return day.isoweekday() not in (6, 7) and day not in self.holidays
-
-    def needed(self, day, instants):
-        return [london(at).time() for at in instants if london(at).date() == day]
-
-    def eligible(self, day):
-        """Newest first."""
-        times = self.needed(day, self.event) + self.needed(day, self.window)
-        wanted = self.rule.n_working_days if self.working(day) else self.rule.n_non_working_days
-        found = []
-        for back in range(1, self.rule.lookback_days + 1):
-            past = day - timedelta(days=back)
-            if past >= self.first_event_day or past in self.event_days or past not in self.normal_days:
-                continue
-            if self.working(past) != self.working(day):
-                continue
-            if any(self.by_clock.get((past, time)) is None for time in times):
-                continue
-            found.append(past)
-            if len(found) == wanted:
-                break
-        return found
-
-    def kept(self, day):
-        days = self.eligible(day)
-        n_drop = self.rule.n_drop_working if self.working(day) else self.rule.n_drop_non_working
-        if len(days) <= 2 * n_drop:
-            return None
-        times = self.needed(day, self.event) or self.needed(day, self.window)
-        ranked = sorted(days, key=lambda past: (sum(self.by_clock[past, time] for time in times), past))
-        return ranked[n_drop : len(ranked) - n_drop]
-
-    def unadjusted(self, at):
-        local = london(at)
-        kept = self.kept(local.date())
-        return None if kept is None else sum(self.by_clock[past, local.time()] for past in kept) / len(kept)
-
-    def adjustment(self):
-        pairs = [(self.meter.get(at), self.unadjusted(at)) for at in self.window]
-        above = [metered - expected for metered, expected in pairs if metered is not None and expected is not None]
-        return sum(above) / len(above) if len(above) >= self.rule.min_adjustment_periods else Fraction(0)
-
-    def n_days(self):
-        return [len(self.eligible(london(at).date())) for at in self.event]
-
-    def baseline_kwh(self):
-        adjustment = self.adjustment()
-        found = []
-        for at in self.event:
-            unadjusted = self.unadjusted(at)
-            if unadjusted is None:
-                found.append(None)
-                continue
-            quanta = unadjusted + adjustment
-            whole = floor(abs(quanta) + Fraction(1, 2)) * (-1 if quanta < 0 else 1)
-            found.append((max(whole, 0) if self.rule.floor_at_zero else whole) / 10_000)
-        return found
 
 
 def test_plain_python_gives_the_worked_night():

@@ -5,19 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from markets.core.delivered import UnknownUnit, counted_periods, delivered_kwh, unit_volume
+from markets.core.delivered import UnknownCounting, UnknownUnit, counted_periods, delivered_kwh, unit_volume
 
 NAN = np.nan
 QUANTA = st.integers(0, 10**6)
 
 
-def volume(baseline, metered, *, units=("u",), row_units=None, direction="turn_down"):
+def volume(baseline, metered, *, units=("u",), row_units=None, direction="turn_down", counting="net"):
     return unit_volume(
         np.array(baseline, dtype=float),
         np.array(metered, dtype=float),
         direction,
         row_units=row_units or ["u"] * len(baseline),
         unit_ids=units,
+        counting=counting,
     )
 
 
@@ -33,16 +34,55 @@ class TestDeliveredKwh:
         assert 0.3 - 0.1 != 0.2
 
     def test_stays_unknown_without_a_read_or_a_baseline(self):
-        found = delivered_kwh(np.array([1.0, NAN]), np.array([NAN, 1.0]), "turn_down")
+        for counting in ("net", "positive-only"):
+            found = delivered_kwh(np.array([1.0, NAN]), np.array([NAN, 1.0]), "turn_down", counting=counting)
 
-        assert np.isnan(found).all()
+            assert np.isnan(found).all()
+
+    def test_is_33_kwh_against_an_adjusted_baseline_of_45(self):
+        assert delivered_kwh(np.array([45.0]), np.array([12.0]), "turn_down")[0] == 33.0
+
+    def test_takes_the_wrong_way_as_nothing_where_only_positive_volumes_count(self):
+        baseline, metered = np.array([3.5, 3.5]), np.array([3.6, 1.0])
+
+        np.testing.assert_array_equal(
+            delivered_kwh(baseline, metered, "turn_down", counting="positive-only"), [0.0, 2.5]
+        )
+        np.testing.assert_array_equal(delivered_kwh(baseline, metered, "turn_up", counting="positive-only"), [0.1, 0.0])
+
+    def test_refuses_a_counting_it_does_not_know(self):
+        with pytest.raises(UnknownCounting, match="gross"):
+            delivered_kwh(np.array([1.0]), np.array([1.0]), "turn_down", counting="gross")
+
+    @given(
+        baseline=QUANTA,
+        metered=QUANTA,
+        more=st.integers(1, 10**6),
+        direction=st.sampled_from(["turn_down", "turn_up"]),
+        counting=st.sampled_from(["net", "positive-only"]),
+    )
+    def test_falls_as_metered_energy_moves_against_the_direction(self, baseline, metered, more, direction, counting):
+        kwh = np.array([baseline, baseline]) / 10_000, np.array([metered, metered + more]) / 10_000
+        less, greater = delivered_kwh(*kwh, direction, counting=counting)
+
+        change = greater - less if direction == "turn_up" else less - greater
+        assert change >= 0
+        if counting == "net":
+            assert round(change * 10_000) == more
 
 
 class TestUnitVolume:
     def test_is_net_of_the_assets_that_went_the_wrong_way(self):
         found = volume([[3.5], [3.5], [3.5]], [[0.0], [0.0], [3.6]])
 
-        np.testing.assert_array_equal(found.delivered_kwh, [[6.9]])  # 7.0 if only positive volumes counted
+        np.testing.assert_array_equal(found.delivered_kwh, [[6.9]])
+
+    def test_leaves_out_the_assets_that_went_the_wrong_way_where_only_positive_volumes_count(self):
+        found = volume([[3.5], [3.5], [3.5]], [[0.0], [0.0], [3.6]], counting="positive-only")
+
+        np.testing.assert_array_equal(found.delivered_kwh, [[7.0]])
+        np.testing.assert_array_equal(found.baseline_kwh, [[10.5]])
+        np.testing.assert_array_equal(found.metered_kwh, [[3.6]])
 
     def test_follows_ids_not_positions(self):
         found = volume([[1.0], [2.0], [4.0]], [[0.0]] * 3, units=("a", "b"), row_units=["b", "a", "b"])

@@ -1,4 +1,3 @@
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 
@@ -6,18 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator.core.timegrid import LONDON
 from markets.core.payment import (
-    Interval,
     InvalidPayment,
     InvalidPerformanceRule,
     PerformanceRule,
-    availability_payment_gbp,
+    event_payment,
+    event_value,
     performance_factor,
     round_gbp,
     utilisation_payment_gbp,
 )
 from tests.markets.core.builders import ORACLES
+from tests.markets.core.rules import ENERGIES, every_rule
 
 SHARES = st.fractions(-1, 2, max_denominator=10_000)
 RULES = st.builds(
@@ -27,10 +26,7 @@ RULES = st.builds(
     cutoff=st.none() | st.decimals(0, 1, places=2),
     step=st.sampled_from(["continuous", "whole-percent-floored"]),
 )
-
-
-def hours(n, *, starts_at=datetime(2026, 1, 15, 17, tzinfo=UTC)):
-    return Interval(starts_at, starts_at + timedelta(hours=n))
+HALF_SCALE = ((Decimal("0.5"), Decimal("0.5")), (Decimal(1), Decimal(1)))
 
 
 class TestPerformanceRule:
@@ -46,6 +42,12 @@ class TestPerformanceRule:
             {"missing": "guess"},
             {"cap": "none"},
             {"pays_on": "hope"},
+            {"penalty_gbp_per_mwh": Decimal(-1)},
+            {"cap_gbp_per_event": Decimal("NaN")},
+            {"scale": ()},
+            {"scale": ((Decimal("0.5"), Decimal("1.5")),)},
+            {"scale": ((Decimal("0.5"), Decimal("0.5")), (Decimal("0.5"), Decimal(1)))},
+            {"scale": ((Decimal("0.5"), Decimal(1)), (Decimal(1), Decimal("0.5")))},
         ],
     )
     def test_refuses_nonsense(self, wrong):
@@ -75,6 +77,22 @@ class TestPerformanceFactor:
 
         assert performance_factor(Fraction(130, 140), rule) == Fraction("0.91")
         assert performance_factor(Decimal("0.63999"), rule) == Fraction("0.04")
+
+    @pytest.mark.parametrize(
+        ("d", "factor"), [("0.49", "0"), ("0.5", "0.5"), ("0.75", "0.75"), ("1", "1"), ("1.3", "1"), ("-1", "0")]
+    )
+    def test_goes_straight_between_the_points_of_a_scale(self, d, factor):
+        assert performance_factor(Decimal(d), PerformanceRule(cutoff=None, scale=HALF_SCALE)) == Fraction(factor)
+
+    def test_stays_at_the_last_point_of_a_scale(self):
+        rule = PerformanceRule(cutoff=Decimal("0.3"), scale=((Decimal("0.4"), Decimal("0.9")),))
+
+        assert [performance_factor(Decimal(d), rule) for d in ("0.2", "0.39", "0.4", "1")] == [
+            0,
+            0,
+            Fraction(9, 10),
+            Fraction(9, 10),
+        ]
 
     @given(rule=RULES, one=SHARES, other=SHARES)
     def test_never_falls_as_delivery_rises(self, rule, one, other):
@@ -137,60 +155,102 @@ class TestRoundGbp:
         ]
 
 
-class TestAvailabilityPaymentGbp:
-    @pytest.mark.parametrize("case", ORACLES["availability_gbp"], ids=lambda case: case["gbp"])
-    def test_pays_the_worked_and_published_amounts(self, case):
-        payment_gbp = availability_payment_gbp(
-            accepted_mw=Decimal(case["mw"]),
-            windows=[hours(case["h"])],
-            price_gbp_per_mw_h=Decimal(case["price"]),
-            availability_factor=Decimal(case["af"]),
-        )
-
-        assert payment_gbp == Decimal(case["gbp"])
-
-    @pytest.mark.parametrize(
-        ("day", "expected"), [((2026, 3, 29), "1.75"), ((2026, 10, 25), "2.45"), ((2026, 7, 1), "2.10")]
+def paid(rule=None, *, delivered="130", ordered="140", price="300", **rest):
+    return event_payment(
+        ordered_kwh=Decimal(ordered),
+        delivered_kwh=Decimal(delivered),
+        price_gbp_per_mwh=Decimal(price),
+        rule=rule or PerformanceRule(),
+        **rest,
     )
-    def test_counts_elapsed_hours_on_clock_change_days(self, day, expected):
-        window = Interval(datetime(*day, 0, tzinfo=LONDON), datetime(*day, 6, tzinfo=LONDON))
 
-        payment_gbp = availability_payment_gbp(
-            accepted_mw=Decimal("0.07"), windows=[window], price_gbp_per_mw_h=Decimal(5)
-        )
 
-        assert payment_gbp == Decimal(expected)
-
-    def test_scales_a_month_and_takes_an_outage_off_once(self):
-        month = [hours(3, starts_at=datetime(2026, 1, day, 17, tzinfo=UTC)) for day in range(1, 21)]
-        outage = hours(1.5, starts_at=datetime(2026, 1, 3, 18, 30, tzinfo=UTC))
-        common = {"accepted_mw": Decimal("0.070"), "windows": month, "price_gbp_per_mw_h": Decimal(5)}
-
-        assert availability_payment_gbp(**common) == Decimal("21.00")
-        assert availability_payment_gbp(**common, availability_factor=Fraction(131, 140)) == Decimal("19.65")
-        assert availability_payment_gbp(**common, unavailable=[outage, outage]) == Decimal("20.48")
-
-    def test_ignores_outages_outside_the_window_and_counts_overlaps_once(self):
-        payment_gbp = availability_payment_gbp(
-            accepted_mw=Decimal(1),
-            windows=[hours(2), hours(1), hours(0.5, starts_at=datetime(2026, 1, 15, 17, 30, tzinfo=UTC))],
-            price_gbp_per_mw_h=Decimal(10),
-            unavailable=[hours(4, starts_at=datetime(2026, 1, 15, 19, tzinfo=UTC))],
-        )
-
-        assert payment_gbp == Decimal("20.00")
-
+class TestEventPayment:
     @pytest.mark.parametrize(
-        "window",
+        ("rule", "delivered", "gbp"),
         [
-            Interval(datetime(2026, 1, 1), datetime(2026, 1, 2)),  # noqa: DTZ001
-            Interval(datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)),
+            ({}, "130", "39.30"),
+            ({}, "129", "38.40"),
+            ({"step": "whole-percent-floored"}, "130", "38.22"),
+            ({"pays_on": "delivered", "grace": Decimal(1)}, "130", "39.00"),
+            ({}, "160", "42.00"),
+            ({}, "100", "12.30"),
+            ({}, "-20", "0.00"),
+            # SSEN's way: what was delivered, on a scale of 50 to 100 %: 0.129 MWh x 300 x 129/140.
+            ({"pays_on": "delivered", "cutoff": None, "scale": HALF_SCALE}, "129", "35.66"),
+            ({"pays_on": "delivered", "cutoff": None, "scale": HALF_SCALE}, "69", "0.00"),
         ],
     )
-    def test_refuses_naive_and_empty_intervals(self, window):
-        with pytest.raises(InvalidPayment):
-            availability_payment_gbp(accepted_mw=Decimal(1), windows=[window], price_gbp_per_mw_h=Decimal(1))
+    def test_pays_the_worked_amounts(self, rule, delivered, gbp):
+        payment = paid(PerformanceRule(**rule), delivered=delivered)
 
-    def test_refuses_negative_power(self):
+        assert (payment.full_value_gbp, payment.payment_gbp) == (Decimal("42.00"), Decimal(gbp))
+
+    def test_takes_a_penalty_off_for_what_is_missed_beyond_the_grace(self):
+        """133 kWh are free of a penalty; 3 kWh less at GBP 1,000/MWh are GBP 3."""
+        payment = paid(PerformanceRule(penalty_gbp_per_mwh=Decimal(1000)))
+
+        assert (payment.utilisation_gbp, payment.penalty_gbp, payment.payment_gbp) == (
+            Decimal("39.30"),
+            Decimal("3.00"),
+            Decimal("36.30"),
+        )
+        assert paid(PerformanceRule(penalty_gbp_per_mwh=Decimal(1000)), delivered="133").penalty_gbp == 0
+
+    def test_takes_no_more_than_the_event_pays(self):
+        payment = paid(PerformanceRule(penalty_gbp_per_mwh=Decimal(10**6)), delivered="100")
+
+        assert (payment.utilisation_gbp, payment.penalty_gbp, payment.payment_gbp) == (
+            Decimal("12.30"),
+            Decimal("12.30"),
+            Decimal("0.00"),
+        )
+
+    def test_pays_no_more_than_the_cap(self):
+        assert paid(PerformanceRule(cap_gbp_per_event=Decimal("20.00"))).payment_gbp == 20
+
+    def test_goes_by_a_months_factor_where_it_is_given(self):
+        assert paid(factor=Fraction(1, 2), delivered="0").payment_gbp == 21
+
+    def test_is_void_where_nothing_was_instructed(self):
+        payment = paid(ordered="0", delivered="5")
+
+        assert (payment.performance_factor, payment.full_value_gbp, payment.payment_gbp) == (0, 0, 0)
+
+    @pytest.mark.parametrize("wrong", [{"ordered": "-1"}, {"price": "NaN"}, {"factor": Fraction(2)}])
+    def test_refuses_nonsense(self, wrong):
         with pytest.raises(InvalidPayment):
-            availability_payment_gbp(accepted_mw=Decimal(-1), windows=[hours(1)], price_gbp_per_mw_h=Decimal(1))
+            paid(**wrong)
+
+    @given(
+        rule=every_rule(),
+        ordered=ENERGIES,
+        one=st.decimals(-(10**6), 10**6, places=4),
+        other=st.decimals(-(10**6), 10**6, places=4),
+        price=st.decimals(0, 6000, places=2),
+    )
+    def test_never_rises_when_delivery_falls_and_stays_below_every_cap(self, rule, ordered, one, other, price):
+        less, more = (
+            event_payment(ordered_kwh=ordered, delivered_kwh=delivered, price_gbp_per_mwh=price, rule=rule)
+            for delivered in sorted((one, other))
+        )
+
+        assert 0 <= less.payment_gbp <= more.payment_gbp <= more.full_value_gbp
+        assert more.payment_gbp == more.utilisation_gbp - more.penalty_gbp
+        if rule.cap_gbp_per_event is not None:
+            assert more.payment_gbp <= rule.cap_gbp_per_event
+
+
+class TestEventValue:
+    @given(rule=every_rule(), ordered=ENERGIES, delivered=st.decimals(-100, 10**6, places=4))
+    def test_is_within_half_a_penny_of_the_lines(self, rule, ordered, delivered):
+        facts = {
+            "ordered_kwh": ordered,
+            "delivered_kwh": delivered,
+            "price_gbp_per_mwh": Decimal("300.01"),
+            "rule": rule,
+        }
+        exact, lines = event_value(**facts), event_payment(**facts)
+
+        assert abs(exact.utilisation_gbp - Fraction(lines.utilisation_gbp)) <= Fraction(1, 200)
+        assert abs(exact.penalty_gbp - Fraction(lines.penalty_gbp)) <= Fraction(1, 200)

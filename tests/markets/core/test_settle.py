@@ -36,8 +36,10 @@ class TestSettle:
             (PerformanceRule(cap="interval"), "38.40"),
             (PerformanceRule(step="whole-percent-floored"), "38.22"),
             (PerformanceRule(pays_on="delivered", grace=Decimal(1)), "39.00"),
+            (PerformanceRule(penalty_gbp_per_mwh=Decimal(1000)), "36.30"),
+            (PerformanceRule(cap_gbp_per_event=Decimal(20)), "20.00"),
         ],
-        ids=["event", "interval", "whole percent", "plain delivered"],
+        ids=["event", "interval", "whole percent", "plain delivered", "penalty", "cap"],
     )
     def test_pays_the_worked_fleet_by_every_rule(self, rule, expected):
         assert paid(fleet_inputs(rule=rule)) == Decimal(expected)
@@ -383,6 +385,10 @@ class TestSettlementInputs:
 
 
 class TestInputsSha256:
+    def test_leaves_what_was_settled_before_a_setting_came_with_its_digest(self):
+        """The digest of these inputs before rules had scales, penalties and caps."""
+        assert inputs_sha256(fleet_inputs()) == "c479857e746bf2051ffab27777c82b5af3bf2a343f7990798fdaa2b544a0c414"
+
     @settings(deadline=None)
     @given(seed=st.integers(0, 2**32 - 1), data=st.data())
     def test_does_not_see_the_order_of_loading(self, seed, data):
@@ -409,6 +415,8 @@ class TestInputsSha256:
             {"instructed_kw": np.full((1, 4), 70.001)},
             {"price_gbp_per_mwh": (Decimal("300.01"),)},
             {"performance_rule": PerformanceRule(cutoff=None)},
+            {"performance_rule": PerformanceRule(penalty_gbp_per_mwh=Decimal(1))},
+            {"performance_rule": PerformanceRule(cap_gbp_per_event=Decimal(9))},
             {"baseline_rule": BaselineRule()},
             {"direction": "turn_up"},
             {"history": fleet_history(is_event_day=np.eye(1, 10, dtype=bool))},

@@ -19,7 +19,7 @@ from markets.core.statement import (
     statement_of,
 )
 from markets.core.statement_cells import StatementFileInvalid, decimal_cell
-from markets.core.statement_file import parse_statement, render_statement
+from markets.core.statement_file import format_version_of, in_format_of, parse_statement, render_statement
 
 MONTH_FROM, MONTH_TO = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
 HEADER = StatementHeader(
@@ -81,6 +81,33 @@ def resign(data):
 class TestRenderStatement:
     def test_writes_this_file(self):
         body = (
+            "HDR,2,run_01,1,2026-01-01T00:00:00Z,2026-02-01T00:00:00Z,2026-02-15T00:00:00Z,Northfleet DSR,GBP,"
+            + "ab" * 32
+            + "\nCOL,LIN,order_reference,contract_id,product,congestion_point,unit_ref,evse_ref,baseline_reference,"
+            "performance_reference,direction,interval_start,interval_end,ordered_kwh,delivered_kwh,"
+            "counted_ordered_kwh,counted_delivered_kwh,performance_factor,price,full_value,penalty,net_settlement,"
+            "n_baseline_days,note\n"
+            "UNI,LIN,,,,,,,,,,UTC,UTC,kWh,kWh,kWh,kWh,,GBP/MWh,GBP,GBP,GBP,,\n"
+            "COL,PER,order_reference,unit_ref,evse_ref,settlement_date,period,interval_start,interval_end,"
+            "baseline_power,ordered_flex_power,actual_power,delivered_flex_power,power_deficiency,delivered_kwh,"
+            "meter_quality\n"
+            "UNI,PER,,,,,,UTC,UTC,kW,kW,kW,kW,kW,kWh,\n"
+            "LIN,ORDER-1,C-7,Scheduled Utilisation,feeder-55,fleet-f,evse_9,mid-8-in-10-sda 1,flexible-power-2018 1,"
+            "turn_down,2026-01-15T17:00:00Z,2026-01-15T18:00:00Z,70.0000,65.5000,70.0000,65.5000,0.957143,300.0000,"
+            "21.00,0.90,20.10,10,\n"
+            "PER,ORDER-1,fleet-f,evse_9,2026-01-15,35,2026-01-15T17:00:00Z,2026-01-15T17:30:00Z,89.5000,70.0000,"
+            "24.0000,65.5000,4.5000,32.7500,A\n"
+            "PER,ORDER-1,fleet-f,evse_9,2026-01-15,36,2026-01-15T17:30:00Z,2026-01-15T18:00:00Z,89.5000,70.0000,"
+            "24.0000,65.5000,4.5000,32.7500,A\n"
+        ).encode()
+
+        expected = body + f"TRL,3,65.5000,20.10,{hashlib.sha256(body).hexdigest()}\n".encode()
+
+        assert render_statement(statement(line(evse_ref="evse_9"))) == expected
+        assert format_version_of(expected) == "2"
+
+    def test_writes_the_file_that_format_1_had(self):
+        body = (
             "HDR,1,run_01,1,2026-01-01T00:00:00Z,2026-02-01T00:00:00Z,2026-02-15T00:00:00Z,Northfleet DSR,GBP,"
             + "ab" * 32
             + "\nCOL,LIN,order_reference,unit_ref,contract_id,product,congestion_point,baseline_reference,"
@@ -101,7 +128,9 @@ class TestRenderStatement:
 
         expected = body + f"TRL,3,65.5000,20.10,{hashlib.sha256(body).hexdigest()}\n".encode()
 
-        assert render_statement(statement()) == expected
+        assert render_statement(statement(), format_version="1") == expected
+        assert format_version_of(expected) == "1"
+        assert parse_statement(expected) == statement()
 
     def test_is_the_same_in_any_order_of_lines(self):
         lines = [line(order_reference=order, unit_ref=unit) for order in ("O-2", "O-1") for unit in ("b", "a")]
@@ -123,9 +152,9 @@ class TestRenderStatement:
         data = render_statement(statement_of(header, [long_day]))
 
         records = [record for record in csv.reader(io.StringIO(data.decode())) if record[0] == "PER"]
-        assert [(record[3], int(record[4])) for record in records] == [("2026-10-25", n) for n in range(1, 51)]
-        assert records[2][5] == "2026-10-25T00:00:00Z"
-        assert records[4][5] == "2026-10-25T01:00:00Z"
+        assert [(record[4], int(record[5])) for record in records] == [("2026-10-25", n) for n in range(1, 51)]
+        assert records[2][6] == "2026-10-25T00:00:00Z"
+        assert records[4][6] == "2026-10-25T01:00:00Z"
         assert parse_statement(data).lines == (long_day,)
 
     def test_numbers_the_forty_six_periods_of_march(self):
@@ -150,7 +179,7 @@ PAYLOADS = [
 class TestTextCell:
     @pytest.mark.parametrize("payload", PAYLOADS)
     def test_never_lets_a_cell_start_like_a_formula_and_comes_back_whole(self, payload):
-        hostile = statement(line(unit_ref=payload, note=payload, product=payload))
+        hostile = statement(line(unit_ref=payload, evse_ref=payload, note=payload, product=payload))
 
         data = render_statement(hostile)
 
@@ -209,6 +238,7 @@ def statements(draw):
                 unit_ref=unit_ref,
                 congestion_point=draw(TEXTS),
                 note=draw(TEXTS),
+                evse_ref=draw(TEXTS),
                 direction=draw(st.sampled_from(["turn_down", "turn_up"])),
                 counted_delivered_kwh=draw(ENERGIES),
                 performance_factor=draw(st.decimals(0, 1, places=6)),
@@ -231,6 +261,15 @@ class TestParseStatement:
 
         assert parse_statement(data) == original
         assert render_statement(parse_statement(data)) == data
+
+    @settings(deadline=None)
+    @given(original=statements())
+    def test_still_reads_and_writes_format_1(self, original):
+        told = replace(original, lines=tuple(replace(each, evse_ref="") for each in original.lines))
+        data = render_statement(told, format_version="1")
+
+        assert parse_statement(data) == told
+        assert (format_version_of(data), data.startswith(b"HDR,1,")) == ("1", True)
 
     @settings(deadline=None)
     @given(original=statements())
@@ -274,26 +313,28 @@ class TestParseStatement:
     @pytest.mark.parametrize(
         ("old", "new", "named"),
         [
-            ("HDR,1,", "HDR,2,", "format_version"),
+            ("HDR,2,", "HDR,3,", "format_version"),
+            ("HDR,2,", "HDR,1,", "record 2 must name the LIN columns of format 1"),
             ("HDR,", "XXX,", "record 1 must be HDR"),
             ("ab\n", "aB\n", "input_sha256"),
             ("\nTRL,3,", "\nTRL,4,", "row_count"),
             (",65.5000,20.10,", ",65.5001,20.10,", "sum_delivered_kwh"),
             (",65.5000,20.10,", ",65.5000,20.11,", "sum_net_gbp"),
-            (",0.90,20.10,", ",0.90,20.11,", "penalty_gbp"),
+            (",0.90,20.10,", ",0.90,20.11,", "penalty"),
             (",0.90,20.10,", ",0.00,21.00,", "sum_net_gbp"),
-            ("2026-01-15,35,", "2026-01-15,36,", "record 5, period"),
-            ("2026-01-15,35,", "2026-01-14,35,", "record 5, settlement_date"),
-            ("PER,ORDER-1,", "PER,ORDER-2,", "record 5, order_reference"),
-            ("21.00,", "21.0,", "full_value_gbp: expected a number with 2 decimals"),
-            ("T17:30:00Z,89", "T17:30:00,89", "record 5, interval_end"),
+            ("2026-01-15,35,", "2026-01-15,36,", "record 7, period"),
+            ("2026-01-15,35,", "2026-01-14,35,", "record 7, settlement_date"),
+            ("PER,ORDER-1,", "PER,ORDER-2,", "record 7, order_reference"),
+            ("21.00,", "21.0,", "full_value: expected a number with 2 decimals"),
+            ("T17:30:00Z,89", "T17:30:00,89", "record 7, interval_end"),
             ("turn_down", "turn_left", "direction"),
             (",A\n", ",X\n", "meter_quality"),
             (",A\n", ",M\n", "quality M"),
-            ("delivered_kwh,meter_quality", "delivered_mwh,meter_quality", "record 3"),
+            ("delivered_kwh,meter_quality", "delivered_mwh,meter_quality", "record 4 must name"),
+            ("GBP/MWh", "GBP/kWh", "record 3 must give the units"),
             ("\n", "\r\n", "CR LF"),
-            ("LIN,ORDER", "LUN,ORDER", "record 4 must be LIN"),
-            ("fleet-f,C-7", '"fleet-f",C-7', "canonical"),
+            ("LIN,ORDER", "LUN,ORDER", "record 6 must be LIN"),
+            ("C-7,", '"C-7",', "canonical"),
         ],
     )
     def test_names_the_first_thing_wrong_even_under_a_forged_checksum(self, old, new, named):
@@ -317,6 +358,15 @@ class TestParseStatement:
             statement(one, one)
         with pytest.raises(InvalidStatement):
             Statement(HEADER, (other, one))
+
+
+class TestInFormatOf:
+    def test_spells_a_file_made_now_as_one_published_before(self):
+        old, new = render_statement(statement(), format_version="1"), render_statement(statement())
+
+        assert in_format_of(old, new) == old
+        assert in_format_of(new, new) == new
+        assert in_format_of(b"x", new) == new
 
 
 class TestStatementLine:

@@ -19,11 +19,13 @@ from dispatch.services.runs import run_in_force
 from dispatch.services.targets import TargetRefused
 from markets.models import FlexEvent, Instruction, Product
 from markets.services.cycle import day_ahead
-from markets.services.events import InvalidPrice, ShortfallTooCheap, UnknownProduct
+from markets.services.events import InvalidPrice, ShortfallTooCheap, TooLittleNotice, TooShort, UnknownProduct
+from markets.services.products import revise_product
 from markets.services.redispatch import ChargingDayOver, NoTariff, dispatch_area_job
 from markets.services.requests import (
     DispatchRequest,
     RequestKnown,
+    TooSmall,
     as_payload,
     ask_request_dispatch,
     from_payload,
@@ -91,7 +93,51 @@ def approve(act: ControlAct, now=NOW + MINUTE) -> ControlAct:
         return approve_control_act(act_pk=act.pk, organisation=make_dno(), user_pk=person("second").pk, now=now)
 
 
+def revise(**changes: object) -> None:
+    """The product on other terms, for requests received from now on."""
+    revise_product(
+        organisation=make_dno(),
+        code="su",
+        of_version=1,
+        changes=changes,
+        valid_from=NOW - MINUTE,
+        reason="harder terms",
+        now=NOW - MINUTE,
+    )
+
+
 class TestPlanRequest:
+    @pytest.mark.parametrize(
+        ("terms", "error", "field"),
+        [
+            ({"notice": timedelta(hours=30)}, TooLittleNotice, "starts_at"),
+            ({"min_run": timedelta(hours=2, minutes=30)}, TooShort, "ends_at"),
+            ({"min_kw": 46.0}, TooSmall, "target_kw"),
+            ({"utilisation_gbp_per_mwh": Decimal("299.99")}, InvalidPrice, "price_gbp_per_mwh"),
+        ],
+    )
+    def test_holds_a_request_to_the_terms_of_its_product(self, terms, error, field):
+        revise(**terms)
+        with pytest.raises(error) as refused:
+            plan()
+        assert refused.value.details["field"] == field
+        assert "su v2" in refused.value.message
+        assert plan(UNPAID).product == ""
+        with pytest.raises(error):
+            ask()
+        assert not TargetSignal.objects.exists()
+
+    def test_takes_a_request_that_just_meets_the_terms(self):
+        revise(
+            notice=REQUEST.starts_at - NOW,
+            min_run=timedelta(hours=2),
+            min_kw=45.0,
+            utilisation_gbp_per_mwh=Decimal(300),
+        )
+        assert plan().product == "su v2"
+        assert ask().state == ControlAct.State.DONE
+        assert FlexEvent.objects.get().product.version == 2
+
     def test_shows_what_it_would_move_and_stores_nothing(self):
         seen = plan()
         assert seen.size == FleetSize(n_evse=10, rated_kw=50.0, kw_per_minute=5.0)

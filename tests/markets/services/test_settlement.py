@@ -198,8 +198,8 @@ class TestSettleEvent:
 
         second = settle_event(event=event, run=run, as_of=GRID.ends_at + timedelta(days=3))
 
-        assert (second.version, second.supersedes, second.run_type) == (2, first, "RERUN")
-        assert (first.version, first.supersedes, first.run_type) == (1, None, "PRELIM")
+        assert (second.version, second.supersedes, second.code) == (2, first, "RERUN-1")
+        assert (first.version, first.supersedes, first.code) == (1, None, "PRELIM")
         assert published(SettlementRun.objects.get(pk=first.pk)) == before
         row = statement(second, "amber")
         delivered_kwh = sum(BASELINE_KWH["amber"]) - 6

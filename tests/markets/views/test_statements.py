@@ -1,6 +1,6 @@
 """Statements in the browser: whose they are, what they hold, and what changed between versions."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -102,16 +102,52 @@ class TestWhoSeesThem:
         assert [row[2] for row in shown(strangers[0])] == ["Voltway"]
 
 
+class TestMonths:
+    def test_offers_months_that_hold_statements_the_reader_may_read(self, cycle, market, flexco):
+        assert "January 2026" in text_of(market.get("/statements/"))
+        assert "/statements/?month=2026-01" in text_of(flexco.get("/statements/"))
+        stranger = client_of(make_organisation("idle"), "operator")
+        assert "?month=" not in text_of(stranger.get("/statements/"))
+
+    def test_lists_one_month_with_what_is_in_force_of_it(self, cycle, market):
+        second_version(cycle)
+        january = text_of(market.get("/statements/?month=2026-01"))
+
+        assert "Statements of January 2026" in january
+        assert "In force: 1 statement, 15.00 kWh delivered, 4.50 GBP" in january
+        assert [row[0] for row in Page(january).rows if row and row[0].startswith("EVENING/")] != []
+
+    def test_is_a_month_of_london(self, cycle, market):
+        first = cycle.statements["flexco"].settlement_run.event.signal
+        type(first).objects.filter(pk=first.pk).update(
+            starts_at=datetime(2026, 6, 30, 23, tzinfo=UTC), ends_at=datetime(2026, 7, 1, 1, tzinfo=UTC)
+        )
+
+        assert "July 2026" in text_of(market.get("/statements/"))
+        assert "2 statements" in text_of(market.get("/statements/?month=2026-07"))
+        assert "No statement fits" in text_of(market.get("/statements/?month=2026-06"))
+
+    def test_goes_before_days_and_keeps_the_other_filters(self, cycle, market):
+        page = text_of(market.get("/statements/?month=2026-01&from=2030-01-01&dsrsp=flexco"))
+
+        assert "In force: 1 statement," in page
+        assert '<input type="hidden" name="month" value="2026-01">' in page
+
+    @pytest.mark.parametrize("key", ["2026", "2026-13", "2026-1", "1999-12", "january", "2026-01-01"])
+    def test_that_is_none_is_not_found(self, cycle, market, key):
+        assert market.get(f"/statements/?month={key}").status_code == 404
+
+
 class TestStatements:
     def test_list_figures_version_state_and_file(self, cycle, market):
         rows = shown(market)
 
         assert [row[2] for row in rows] == ["Flexco", "Voltway"]
         assert rows[0][0].startswith("EVENING/")
-        assert rows[0][3].startswith("v1 Preliminary")
+        assert rows[0][3].startswith("v1 PRELIM")
         assert rows[0][4] == "preliminary"
         assert rows[0][5:9] == ["15.00", "14.25", "1.000", "4.28"]
-        assert rows[0][9] == "CSV" + cycle.statements["flexco"].sha256[:12]
+        assert rows[0][9] == "CSVExcelPDF" + cycle.statements["flexco"].sha256[:12]
 
     def test_filter_by_dsrsp_state_text_and_day(self, cycle, market):
         release(second_version(cycle).settlement_run, cycle.dno)

@@ -1,0 +1,1 @@
+"""Statements and evidence as files: bytes out of values, by libraries that the core does without."""

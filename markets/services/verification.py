@@ -1,0 +1,253 @@
+"""Settle published statements again from the readings, and find whatever was changed since they were released."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+
+from aggregator.core.errors import FlexError
+from markets.arrays.seals import ReadDays, load_seals, reading_seals, row_seals, sealed_again, store_seals
+from markets.arrays.statements import SettledStatement, settled_statements
+from markets.core.statement_file import in_format_of
+from markets.models import SettlementRun, Statement, StatementLine
+from markets.services.invoice_check import verify_invoices
+from markets.services.settlement import METHOD
+from markets.services.settlement_load import LoadedEvent, direction_of, load_event
+from markets.services.settlement_pay import settle_again
+from markets.services.verified import Difference
+from markets.services.verify_settled_days import other_settled_days
+
+SETTLED = ("instructed_kwh", "delivered_kwh", "delivered_share", "performance_factor", "payment_gbp", "n_baseline_days")
+OF_LINE = (
+    "settlement_date",
+    "period",
+    "ends_at",
+    "instructed_kwh",
+    "baseline_kwh",
+    "metered_kwh",
+    "delivered_kwh",
+    "n_meters_missing",
+)
+CHUNK = 20
+
+
+class UnknownStatement(FlexError):
+    code = "statement.unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was looked at, and what of it differs."""
+
+    n_settlement: int
+    n_statement: int
+    n_invoice: int
+    differences: tuple[Difference, ...]
+
+
+def seal_settlement(*, settlement: SettlementRun, released_at: datetime) -> None:
+    """Keep digests of all that a settlement stands on; call it in the transaction that releases it."""
+    loaded = load_event(event=settlement.event, run=settlement.dispatch_run, as_of=settlement.as_of)
+    seals = [*reading_seals(_days(settlement, loaded)), *row_seals(settlement, released_at=released_at)]
+    store_seals(settlement=settlement, seals=seals)
+
+
+def verify_statements(*, statement_pks: Iterable[int] | None = None) -> Verified:
+    """Settle the settlements of these statements again, of all where none are named; then invoices are checked, too.
+
+    Raises:
+        UnknownStatement: there is no statement of a number.
+    """
+    wanted = None if statement_pks is None else set(statement_pks)
+    runs = SettlementRun.objects.select_related("event__signal__node", "event__product", "dispatch_run")
+    if wanted is not None:
+        found = Statement.objects.across_tenants().filter(pk__in=wanted)
+        if missing := sorted(wanted - set(found.values_list("pk", flat=True))):
+            raise UnknownStatement(f"there is no statement {missing[0]}", field="statement", id=missing[0])
+        runs = runs.filter(statements__in=found).distinct()
+    n_settlement, n_statement, differences = 0, 0, list[Difference]()
+    for settlement in runs.order_by("pk").iterator(chunk_size=CHUNK):
+        n_settlement += 1
+        n_statement += Statement.objects.across_tenants().filter(settlement_run=settlement).count()
+        differences.extend(verify_settlement(settlement))
+    n_invoice = 0
+    if wanted is None:
+        differences.extend(_gaps())
+        n_invoice, of_invoices = verify_invoices()
+        differences.extend(of_invoices)
+    return Verified(n_settlement, n_statement, n_invoice, tuple(differences))
+
+
+def verify_settlement(settlement: SettlementRun) -> list[Difference]:
+    """Every difference of one settlement: what its statements say, what it was settled from, what was sealed."""
+    try:
+        loaded = load_event(event=settlement.event, run=settlement.dispatch_run, as_of=settlement.as_of)
+        again = settled_statements(
+            settlement=settlement,
+            portfolios=loaded.portfolios,
+            result=settle_again(settlement=settlement, loaded=loaded),
+            n_left_out=loaded.readings.n_left_out,
+        )
+    except FlexError as error:
+        return [Difference(_named(settlement), "whole", "settlement", "settled", f"cannot be settled: {error.message}")]
+    return [
+        *_inputs(settlement, loaded),
+        *_statements(settlement, again),
+        *_settled_days(settlement, loaded),
+        *_seals(settlement, loaded),
+    ]
+
+
+def _inputs(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Difference]:
+    """Which kinds of input are no longer those it was settled from."""
+    if settlement.method != METHOD:
+        yield Difference(_named(settlement), "whole", "method", settlement.method, METHOD)
+    for kind, sha256 in settlement.input_digests.items():
+        now = loaded.input_digests.get(kind, "nothing")
+        if now != sha256:
+            yield Difference(_named(settlement), f"input {kind}", "sha256", sha256, now)
+    if loaded.input_sha256 != settlement.input_sha256:
+        yield Difference(_named(settlement), "input", "sha256", settlement.input_sha256, loaded.input_sha256)
+
+
+def _settled_days(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Difference]:
+    """What each EVSE would have drawn and drew, where it is no longer what the readings give."""
+    if loaded.readings.evses is None:
+        return
+    for other in other_settled_days(
+        settlement=settlement,
+        portfolios=loaded.portfolios,
+        evses=loaded.readings.evses,
+        direction=direction_of(settlement.event),
+    ):
+        yield Difference(
+            _named(settlement), f"settled days of EVSE {other.evse_pk}", other.figure, other.stored, other.recomputed
+        )
+
+
+def _statements(settlement: SettlementRun, again: list[SettledStatement]) -> Iterator[Difference]:
+    stored = {
+        statement.organisation_id: statement
+        for statement in Statement.objects.across_tenants()
+        .filter(settlement_run=settlement)
+        .select_related("organisation")
+    }
+    for settled in again:
+        found = stored.pop(settled.statement.organisation_id, None)
+        if found is None:
+            yield Difference(
+                _named(settlement), "whole", f"statement of {settled.statement.organisation.code}", "nothing", "settled"
+            )
+            continue
+        yield from _statement(found, settled)
+    for statement in stored.values():
+        yield Difference(_of(statement), "whole", "statement", "published", "nothing")
+
+
+def _statement(stored: Statement, settled: SettledStatement) -> Iterator[Difference]:
+    yield from _figures(_of(stored), "whole", SETTLED, stored, settled.statement)
+    yield from _lines(stored, settled.lines)
+    content = bytes(stored.content)
+    again = in_format_of(content, bytes(settled.statement.content))
+    if content != again:
+        yield Difference(_of(stored), _first_other(content, again), "file", *_first_texts(content, again))
+    sha256 = hashlib.sha256(again).hexdigest()
+    if stored.sha256 != sha256:
+        yield Difference(_of(stored), "whole", "sha256", stored.sha256, sha256)
+
+
+def _lines(stored: Statement, settled: list[StatementLine]) -> Iterator[Difference]:
+    found = {line.starts_at: line for line in stored.lines.all()}
+    for line in settled:
+        before = found.pop(line.starts_at, None)
+        if before is None:
+            yield Difference(_of(stored), _half_hour(line), "line", "nothing", "settled")
+        else:
+            yield from _figures(_of(stored), _half_hour(line), OF_LINE, before, line)
+    for line in found.values():
+        yield Difference(_of(stored), _half_hour(line), "line", "published", "nothing")
+
+
+def _figures(
+    statement: str, line: str, names: Iterable[str], stored: models.Model, settled: models.Model
+) -> Iterator[Difference]:
+    for name in names:
+        before, after = getattr(stored, name), getattr(settled, name)
+        if before != after:
+            yield Difference(statement, line, name, _text(before), _text(after))
+
+
+def _seals(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Difference]:
+    """Rows that were sealed at the release and are others now."""
+    sealed = load_seals(settlement=settlement)
+    if not sealed:
+        if hasattr(settlement, "release"):
+            yield Difference(_named(settlement), "seals", "rows", "nothing", "a released settlement is sealed")
+        return
+    for before, now in zip(sealed, sealed_again(sealed, _days(settlement, loaded)), strict=True):
+        if (before.n_row, before.sha256) != (now.n_row, now.sha256):
+            yield Difference(
+                _named(settlement),
+                f"{before.kind} ({before.part})",
+                "rows",
+                f"{before.n_row} with SHA-256 {before.sha256}",
+                f"{now.n_row} with SHA-256 {now.sha256}",
+            )
+
+
+def _gaps() -> Iterator[Difference]:
+    """Versions that are missing between an event's first and its newest: a settlement that was taken away."""
+    versions: dict[int, list[int]] = {}
+    for event_pk, version in SettlementRun.objects.order_by("event", "version").values_list("event_id", "version"):
+        versions.setdefault(event_pk, []).append(version)
+    for event_pk, found in versions.items():
+        for missing in sorted(set(range(1, found[-1] + 1)) - set(found)):
+            yield Difference(f"event {event_pk}", f"settlement v{missing}", "settlement", "nothing", "published")
+
+
+def _days(settlement: SettlementRun, loaded: LoadedEvent) -> ReadDays:
+    history = loaded.inputs.history
+    first = history.days[0] if history.days else history.grid.starts_at.date()
+    return ReadDays(
+        meter_pks=loaded.portfolios.meter_pks,
+        first_day=first - timedelta(days=1),
+        last_day=history.grid.ends_at.date(),
+        as_of=settlement.as_of,
+    )
+
+
+def _named(settlement: SettlementRun) -> str:
+    return f"settlement {settlement.pk} ({settlement.event.signal.reference} v{settlement.version})"
+
+
+def _of(statement: Statement) -> str:
+    return f"statement {statement.pk} of {statement.organisation.code}"
+
+
+def _half_hour(line: StatementLine) -> str:
+    return f"{line.settlement_date.isoformat()} period {line.period}"
+
+
+def _first_other(one: bytes, other: bytes) -> str:
+    return f"record {_first_index(one, other) + 1}"
+
+
+def _first_texts(one: bytes, other: bytes) -> tuple[str, str]:
+    at = _first_index(one, other)
+    records = (one.splitlines(), other.splitlines())
+    stored, recomputed = (lines[at].decode(errors="replace") if at < len(lines) else "nothing" for lines in records)
+    return stored, recomputed
+
+
+def _first_index(one: bytes, other: bytes) -> int:
+    """Index of the first record of two files that differs."""
+    ours, theirs = one.splitlines(), other.splitlines()
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((at for at, (stored, again) in pairs if stored != again), min(len(ours), len(theirs)))
+
+
+def _text(value: Any) -> str:
+    return "nothing" if value is None else str(value)

@@ -1,0 +1,309 @@
+# ruff: noqa: S608 - statements are made of the names of our own tables
+"""Whatever is changed after a release is found, also where the database's owner changed it behind every trigger.
+
+The module logs in as the owner, settles and releases one evening in one transaction, and does each change in a
+savepoint of its own; what is looked at is looked at as the application.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+
+from aggregator.models import ControlAct, MeterDay, as_platform
+from dispatch.models import Setpoint
+from markets.models import (
+    Instruction,
+    SettledDay,
+    SettlementRun,
+    SettlementSeal,
+    Statement,
+    StatementLine,
+    StatementRelease,
+)
+from markets.services.releases import do_release_statements
+from markets.services.settlement import settle_event
+from markets.services.verification import UnknownStatement, verify_statements
+from tests.factories import make_organisation
+from tests.markets.services.test_settlement import AS_OF, DAY, evening
+
+pytestmark = [
+    pytest.mark.django_db,  # each test's own transaction stands within the module's
+    pytest.mark.xdist_group("row security"),  # who may be the application's role is the whole server's to know
+]
+
+RELEASED_AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Released:
+    settlement: SettlementRun
+    amber: Statement
+
+
+def asked(statement: str, *values: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def release(settlement: SettlementRun) -> None:
+    act = ControlAct(
+        kind="release_statements",
+        organisation=make_organisation("market", "market_operator"),
+        subject="x",
+        payload={"settlement": settlement.pk},
+        figures={},
+        exceeded=[],
+        reason="figures agreed",
+        state="done",
+        asked_as="person:somebody",
+        asked_at=RELEASED_AT,
+        expires_at=RELEASED_AT + timedelta(days=1),
+    )
+    act.save()
+    do_release_statements(act=act, now=RELEASED_AT)
+
+
+@pytest.fixture(scope="module")
+def released(django_db_setup: None, django_db_blocker) -> Iterator[Released]:
+    """One evening settled and released; all is taken back at the module's end."""
+    app = dict(connection.settings_dict)
+    login = {name: settings.DATABASE_OWNER[name] for name in ("USER", "PASSWORD")}
+    with django_db_blocker.unblock():
+        connection.close()
+        connection.settings_dict.update(login)
+        with as_platform(), contextlib.ExitStack() as stack:
+            stack.callback(connection.settings_dict.update, app)
+            stack.callback(connection.close)
+            with transaction.atomic():
+                role = connection.ops.quote_name(settings.DATABASE_APP_ROLE)
+                asked(f"GRANT {role} TO CURRENT_USER")
+                asked(f"SET LOCAL ROLE {role}")
+                _, event, run = evening()
+                settlement = settle_event(event=event, run=run, as_of=AS_OF)
+                release(settlement)
+                statements = Statement.objects.across_tenants().filter(settlement_run=settlement)
+                yield Released(settlement, statements.get(organisation__code="amber"))
+                transaction.set_rollback(True)
+
+
+@pytest.fixture
+def tamper(released: Released) -> Iterator[Callable[[str], None]]:
+    """Change rows as the owner with every trigger off, for one test."""
+    role = connection.ops.quote_name(settings.DATABASE_APP_ROLE)
+    with transaction.atomic():
+
+        def change(statement: str, *values: object) -> None:
+            asked("RESET ROLE")
+            _silence_triggers(statement)
+            with connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                assert cursor.rowcount >= 1
+            asked(f"SET LOCAL ROLE {role}")
+
+        yield change
+        transaction.set_rollback(True)
+
+
+def _silence_triggers(statement: str) -> None:
+    """Every trigger of the session where the owner may say so, else those of ours on the table it changes."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+        (is_super,) = cursor.fetchone()
+    if is_super:
+        asked("SET LOCAL session_replication_role = replica")
+        return
+    table = re.search(r"(?:UPDATE|INTO|FROM) (\w+)", statement)
+    assert table
+    asked("SET CONSTRAINTS ALL IMMEDIATE")
+    asked("SET CONSTRAINTS ALL DEFERRED")
+    asked(f"ALTER TABLE {table[1]} DISABLE TRIGGER USER")
+
+
+def verify(*words: str) -> tuple[int, str]:
+    """Exit code and words of the command."""
+    said = StringIO()
+    try:
+        call_command("verify_statement", *words, stdout=said)
+    except SystemExit as end:
+        return int(end.code or 0), said.getvalue()
+    return 0, said.getvalue()
+
+
+class TestVerifyStatement:
+    def test_agrees_with_what_nobody_touched(self, released):
+        assert verify("--all") == (0, "2 statements in 1 settlements, 0 invoices: 0 differences\n")
+        assert verify(str(released.amber.pk)) == (0, "2 statements in 1 settlements, 0 invoices: 0 differences\n")
+
+    def test_seals_every_kind_at_the_release(self, released):
+        sealed = SettlementSeal.objects.filter(settlement_run=released.settlement)
+        nothing_nominated = {"baseline"}
+        assert set(sealed.values_list("kind", flat=True)) == set(SettlementSeal.Kind.values) - nothing_nominated
+        assert sealed.get(kind="readings", part=f"aggregator_meterday {DAY}").n_row > 0
+
+    def test_wants_numbers_or_all(self, released):
+        with pytest.raises(CommandError, match="--all"):
+            verify()
+        with pytest.raises(CommandError, match="--all"):
+            verify("1", "--all")
+        with pytest.raises(UnknownStatement, match="no statement 987654"):
+            verify_statements(statement_pks=[987654])
+
+
+class TestTampering:
+    def test_names_a_changed_reading_of_the_event(self, released, tamper):
+        meter = MeterDay.objects.across_tenants().filter(day=DAY).first().meter_id
+        tamper("UPDATE aggregator_meterday SET energy_kwh[36] = 1.5 WHERE day = %s AND meter_id = %s", DAY, meter)
+        code, said = verify("--all")
+        assert code == 1
+        assert f"readings (aggregator_meterday {DAY}), rows: stored" in said
+        assert f"{DAY} period 36, metered_kwh: stored 0.0000, recomputed 1.5000" in said
+
+    def test_names_a_changed_reading_that_moves_no_penny(self, released, tamper):
+        """A night's reading of a past day is in no baseline, and is found all the same."""
+        day = DAY.replace(day=9)
+        tamper("UPDATE aggregator_meterday SET energy_kwh[5] = energy_kwh[5] + 0.0000001 WHERE day = %s", day)
+        code, said = verify("--all")
+        assert (code, said.count("stored")) == (1, 1)
+        assert f"readings (aggregator_meterday {day})" in said
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "DELETE FROM aggregator_meterday WHERE day = '2026-01-08'",
+            "UPDATE aggregator_meterday SET received_at = received_at + interval '9 years' WHERE day = '2026-01-08'",
+            (
+                "INSERT INTO aggregator_meterday SELECT day, meter_id, (SELECT min(id) FROM aggregator_batch), "
+                "organisation_id, received_at - interval '1 second', energy_kwh FROM aggregator_meterday "
+                "WHERE day = '2026-01-08' LIMIT 1"
+            ),
+        ],
+    )
+    def test_names_readings_taken_away_put_off_or_slipped_in(self, released, tamper, statement):
+        tamper(statement)
+        code, said = verify("--all")
+        assert code == 1
+        assert "readings (aggregator_meterday 2026-01-08)" in said
+
+    @pytest.mark.parametrize(
+        ("table", "change"),
+        [
+            ("dispatch_dispatchrun", "cost_gbp = cost_gbp + 1"),
+            ("dispatch_setpoint", "setpoint_a[10] = 99"),
+            ("dispatch_runnode", "limit_kw[1] = 0"),
+        ],
+    )
+    def test_names_a_changed_plan(self, released, tamper, table, change):
+        assert Setpoint.objects.across_tenants().exists()
+        tamper(f"UPDATE {table} SET {change}")
+        code, said = verify("--all")
+        assert code == 1
+        assert f"plan ({table} " in said
+
+    def test_names_a_changed_instruction(self, released, tamper):
+        told = Instruction.objects.across_tenants().get(organisation__code="amber")
+        tamper("UPDATE markets_instruction SET instructed_kw[1] = 1 WHERE id = %s", told.pk)
+        code, said = verify(str(released.amber.pk))
+        assert code == 1
+        assert f"instructions (markets_instruction id {told.pk})" in said
+        assert f"{DAY} period 35, instructed_kwh: stored 5.9000, recomputed 0.5000" in said
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "UPDATE markets_flexevent SET price_gbp_per_mwh = 301",
+            "UPDATE dispatch_targetsignal SET target_kw = 6",
+        ],
+    )
+    def test_names_a_changed_event_or_request(self, released, tamper, statement):
+        tamper(statement)
+        code, said = verify("--all")
+        assert code == 1
+        assert f"instructions ({statement.split()[1]} id" in said
+
+    @pytest.mark.parametrize("change", ["grace = 0.06", "name = 'Another name'"])
+    def test_names_a_changed_product_version(self, released, tamper, change):
+        tamper(f"UPDATE markets_product SET {change}")
+        code, said = verify("--all")
+        assert code == 1
+        assert "product (markets_product id" in said
+
+    def test_names_the_figure_of_a_changed_statement(self, released, tamper):
+        tamper("UPDATE markets_statement SET payment_gbp = 584.00 WHERE id = %s", released.amber.pk)
+        code, said = verify(str(released.amber.pk))
+        assert code == 1
+        assert f"statement {released.amber.pk} of amber: whole, payment_gbp: stored 584.00, recomputed 5.84" in said
+
+    def test_names_the_half_hour_of_a_changed_line(self, released, tamper):
+        line = StatementLine.objects.get(statement=released.amber, period=36)
+        tamper("UPDATE markets_statementline SET delivered_kwh = 1 WHERE id = %s", line.pk)
+        code, said = verify("--all")
+        assert code == 1
+        was = f"stored 1.0000, recomputed {line.delivered_kwh}"
+        assert f"statement {released.amber.pk} of amber: {DAY} period 36, delivered_kwh: {was}" in said
+
+    def test_names_the_evse_of_a_changed_settled_day(self, released, tamper):
+        day = SettledDay.objects.across_tenants().order_by("evse").first()
+        changed = [7, *day.baseline_quanta[1:]]
+        tamper("UPDATE markets_settledday SET baseline_quanta[1] = 7 WHERE evse_id = %s", day.evse_id)
+        code, said = verify("--all")
+        assert code == 1
+        was, now = (" ".join(map(str, quanta)) for quanta in (changed, day.baseline_quanta))
+        assert f"settled days of EVSE {day.evse_id}, baseline_quanta: stored {was}, recomputed {now}" in said
+
+    def test_names_the_evse_of_a_settled_day_that_is_gone(self, released, tamper):
+        day = SettledDay.objects.across_tenants().order_by("evse").first()
+        tamper("DELETE FROM markets_settledday WHERE evse_id = %s", day.evse_id)
+        assert f"settled days of EVSE {day.evse_id}, rows: stored nothing, recomputed settled" in verify("--all")[1]
+
+    def test_names_a_line_and_a_statement_that_are_gone(self, released, tamper):
+        tamper("DELETE FROM markets_statementline WHERE statement_id = %s AND period = 35", released.amber.pk)
+        assert f"of amber: {DAY} period 35, line: stored nothing, recomputed settled" in verify("--all")[1]
+        tamper("DELETE FROM markets_statement WHERE id = %s", released.amber.pk)
+        code, said = verify("--all")
+        assert code == 1
+        assert "statement of amber: stored nothing" in said
+
+    def test_names_the_record_of_a_changed_file(self, released, tamper):
+        """The SHA-256 beside it was changed to match: the settlement made anew differs all the same."""
+        content = bytes(released.amber.content).replace(b",5.84,", b",9.84,")
+        assert content != bytes(released.amber.content)
+        tamper(
+            "UPDATE markets_statement SET content = %s, sha256 = encode(sha256(%s), 'hex') WHERE id = %s",
+            content,
+            content,
+            released.amber.pk,
+        )
+        code, said = verify("--all")
+        assert code == 1
+        assert "5.84" in said
+        assert "9.84" in said
+
+    def test_names_who_took_part_where_an_enrolment_was_changed(self, released, tamper):
+        tamper(
+            "UPDATE aggregator_enrolment SET dsrsp_id = (SELECT id FROM aggregator_organisation WHERE code = 'blue') "
+            "WHERE id = (SELECT min(id) FROM aggregator_enrolment)"
+        )
+        code, said = verify("--all")
+        assert code == 1
+        assert "input portfolio, sha256" in said
+
+    def test_names_seals_that_were_taken_away(self, released, tamper):
+        tamper("DELETE FROM markets_settlementseal")
+        code, said = verify("--all")
+        assert code == 1
+        assert "a released settlement is sealed" in said
+        assert StatementRelease.objects.exists()
+
+    def test_names_a_run_that_was_changed(self, released, tamper):
+        tamper("UPDATE markets_settlementrun SET as_of = as_of - interval '1 second'")
+        code, said = verify("--all")
+        assert code == 1
+        assert "statements (markets_settlementrun id" in said
