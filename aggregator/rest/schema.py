@@ -26,7 +26,7 @@ SAID_OF_STATUS = {
     406: "The API answers in JSON only.",
     409: "The first request with this Idempotency-Key is still at work, or the state of things does not allow it.",
     412: "It has changed since the version in If-Match.",
-    413: "The body is larger than this operation takes.",
+    413: "The body is larger than this operation takes, or the answer than it makes.",
     415: "The body is of a media type this operation does not take.",
     422: "Well-formed, but it breaks a rule; `type` names it.",
     428: "If-Match is missing.",
@@ -141,7 +141,7 @@ class Operation(AutoSchema):
             found.add(422)
         if self.method in CHANGES:
             found |= {412, 428}
-        return sorted(found)
+        return sorted(found | self.view.refusals.get(self.method, frozenset()))
 
     def _takes_body(self) -> bool:
         return self.method in self.view.bodies or hasattr(self.view, "media_types")

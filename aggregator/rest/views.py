@@ -34,6 +34,7 @@ class ApiView(APIView):
         queries: the query string each method takes; none takes no parameter at all.
         bodies: the JSON each method takes.
         answers: status and shape of each method's good answer; None is an empty answer.
+        refusals: statuses a method may refuse with beyond those every method of its kind may.
         confirmed: methods that demand a viewer who proved just now who they are.
         people_only: methods no machine may use, whatever its scopes.
         id_prefix: prefix of the public id in the address, if it holds one.
@@ -46,6 +47,7 @@ class ApiView(APIView):
     queries: ClassVar[Mapping[str, type[Query]]] = {}
     bodies: ClassVar[Mapping[str, type[StrictSerializer]]] = {}
     answers: ClassVar[Mapping[str, tuple[int, type[Row] | None]]] = {}
+    refusals: ClassVar[Mapping[str, frozenset[int]]] = {}
     confirmed: ClassVar[frozenset[str]] = frozenset()
     people_only: ClassVar[frozenset[str]] = frozenset()
     id_prefix: ClassVar[str] = ""

@@ -145,6 +145,7 @@ class StatementEvidence(StatementFile):
     renderer_classes = [ZipRenderer]
     written_as = OpenApiTypes.BINARY
     said = "The pack."
+    refusals = {"GET": frozenset({409, 413})}
     example = ""
 
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from markets.core.baseline_gaming import departure
-from markets.core.baseline_lab import LabResult, MethodScore, like_days, run_lab
+from markets.core.baseline_lab import LabResult, MethodScore, run_lab
+from markets.core.gaming_findings import LIKE_DAYS, like_days
 from markets.core.history import adjustment_starts
 from markets.core.lab_fleet import LabDay, LabFleet, lab_days, lab_grid
 from tests.norway import load_lab_fleet
@@ -46,8 +47,8 @@ def flagged_share(fleet: LabFleet, days: tuple[date, ...], extra_kw: float) -> f
         index = ((window - fleet.starts_at) // np.timedelta64(1800, "s")).astype(int)
         energy_kwh = fleet.energy_kwh.copy()
         energy_kwh[:, index] += extra_kw * grid.step_h
-        history, chosen = like_days(LabDay(replace(fleet, energy_kwh=energy_kwh), grid, everyone, 0.8), "fleet")
-        like_kwh = np.where(chosen, history.adjustment_kwh.sum(axis=2), np.nan)
+        history = LabDay(replace(fleet, energy_kwh=energy_kwh), grid, everyone, 0.8).history("fleet", LIKE_DAYS)
+        like_kwh = np.where(like_days(history), history.adjustment_kwh.sum(axis=2), np.nan)
         found = departure(history.adjustment_metered_kwh.sum(axis=1), like_kwh, direction="turn_down")
         n_flagged += int(found.is_flagged[0])
     return n_flagged / len(days)
