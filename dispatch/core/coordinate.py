@@ -27,14 +27,16 @@ from dispatch.core.split import Split
 logger = logging.getLogger(__name__)
 
 MOST_ROUNDS = 200
-# Of the gap asked: where rounds end, so that repair and storage find room; what a part is asked for in the end; what
-# all parts' own gaps may take before they are asked for less.
-_ENOUGH, _PART_GAP, _LOOSE = 0.8, 0.25, 0.3
-# Of the gap found: what a part is asked for while the prices are far off, where exact answers are wasted.
-_ROUGH = 0.05
+# Of the gap asked: where rounds end, so that repair and storage find room; what a part is asked for in the end.
+_ENOUGH, _PART_GAP = 0.8, 0.25
+# Of the gap found: what a part is asked for while the prices are far off, where exact answers are wasted; what all
+# parts' own gaps may take before they are asked for less.
+_ROUGH, _LOOSE = 0.05, 0.15
 _LEAST_PART_GAP = 1e-8
 # How far from the best prices known the next are looked for, GBP per kWh, to begin with: from guesses, from near ones.
 _FIRST_REACH, _NEAR_REACH = 0.03, 0.004
+# Of the gap found: what the next prices promise at the least.
+_LEAST_PROMISE = 0.2
 _TIME_OF_ROUND_0 = 0.5
 
 
@@ -131,7 +133,7 @@ class _Rounds:
     def sharpen(self, missing_gbp: float, total_gbp: float) -> None:
         """Set the gap parts are asked for: rough while ``missing_gbp`` is much, finer where they make much of it."""
         scale_gbp = max(1.0, abs(total_gbp))
-        if self.loose_gbp > _LOOSE * self.gap * scale_gbp and self.part_gap <= self.finest_gap:
+        if self.loose_gbp > _LOOSE * missing_gbp and self.part_gap <= self.finest_gap:
             self.finest_gap = max(_LEAST_PART_GAP, self.finest_gap / 4)
         self.part_gap = max(self.finest_gap, _ROUGH * missing_gbp / scale_gbp)
 
@@ -161,8 +163,12 @@ class _Search:
             self.centre, self.bound_gbp = price, bound_gbp
             self.answered = tuple(answer.round for answer in answers)
 
-    def next(self, master: Master, columns: list[Column]) -> FloatArray:
+    def next(self, master: Master, columns: list[Column], missing_gbp: float) -> FloatArray:
+        """The next prices: as near as promises a part of what is missing; less drowns in the parts' own gaps."""
         price, self.promised_gbp = master.prices_near(columns, self.centre, self.reach)
+        while self.promised_gbp - self.bound_gbp < _LEAST_PROMISE * missing_gbp and self.reach < _FIRST_REACH:
+            self.reach *= 2.0
+            price, self.promised_gbp = master.prices_near(columns, self.centre, self.reach)
         return price
 
 
@@ -190,7 +196,9 @@ def coordinate(
     held_kw, asked_by = _held(split)
     share_kw, tightest = shares(split, held_kw)
     first = rounds.ask(np.zeros_like(share_kw), share_kw, time_share=_TIME_OF_ROUND_0)
-    price = master.row_prices(prices or _by_row(split, _first_prices(split, first, tightest), asked_by))
+    guess = _by_row(split, _first_prices(split, first, tightest), asked_by)
+    to_try = [master.row_prices(guess), *([] if prices is None else [master.row_prices(prices)])]
+    price = to_try.pop()
     search = _Search(price, reach=_FIRST_REACH if prices is None else _NEAR_REACH)
     try:
         while rounds.n_round <= MOST_ROUNDS and left_s() > 0:
@@ -200,7 +208,7 @@ def coordinate(
             if missing_gbp <= _ENOUGH * gap * max(1.0, abs(search.bound_gbp)):
                 break
             rounds.sharpen(missing_gbp, search.bound_gbp)
-            before, price = price, search.next(master, rounds.columns)
+            before, price = price, to_try.pop() if to_try else search.next(master, rounds.columns, missing_gbp)
             if len(rounds.columns) == n_known and np.array_equal(before, price):
                 break  # the same question again: what is left of the gap is the parts' own
     except (PartsUnanswered, SolverFailed) as failure:
