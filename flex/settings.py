@@ -232,6 +232,7 @@ JOB_HANDLERS = {
     "solve_part": "dispatch.services.part_work.solve_part_job",
 }
 
+PRODUCT_METERING = "markets.services.product_metering.product_metering"  # what readings for a product look like
 DAILY_JOBS = ("anchor_events",)  # asked for by whoever sweeps, once a UTC day
 
 # --- people and machines --------------------------------------------------------------------------

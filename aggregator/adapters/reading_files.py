@@ -109,7 +109,7 @@ def _value(form: ReadingForm) -> Number:
         return ENERGY
     most = {"energy": MOST_KWH, "power": 2 * MOST_KWH, "register": MOST_REGISTER_KWH}[form.quantity]
     unit = "kW" if form.quantity == "power" else "kWh"
-    return Number(form.value_name, unit, -most if form.is_end else 0, most, may_be_empty=True)
+    return Number(form.value_name, unit, -most if form.is_import_negative else 0, most, may_be_empty=True)
 
 
 def read_demand(path: Path, *, period_start: datetime | None = None, progress: Progress | None = None) -> DemandFile:

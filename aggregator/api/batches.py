@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from aggregator.adapters import reading_batches
 from aggregator.adapters.reading_batches import CSV, JSON, NDJSON, parse_reading_batch
 from aggregator.core.permissions import Action
-from aggregator.core.reading_form import CONVENTIONS, GRANULARITIES, form_of
+from aggregator.core.reading_form import CONVENTIONS, GRANULARITIES, STAMPS
 from aggregator.core.registration import Registration, RegistrationRefused
 from aggregator.models import EVSE, EvseIdentity, Meter, Organisation, as_platform
 from aggregator.queries import identities_seen_by
@@ -27,6 +27,7 @@ from aggregator.rest.problems import FieldError, Refused
 from aggregator.rest.serializers import Query, Row, StrictSerializer
 from aggregator.rest.views import ApiView
 from aggregator.services.own_fleet import register_own_fleet
+from aggregator.services.reading_forms import AskedForm, stated_form
 from aggregator.services.take_readings import TakenReadings, take_readings
 
 MAX_EVSES = 5_000
@@ -69,7 +70,19 @@ class ReadingFormQuery(Query):
         default="headroom",
         help_text="`headroom`: `starts_at`, import positive; `flexible-power`: `ends_at`, import negative",
     )
-    granularity = Choice(choices=list(GRANULARITIES), default="half-hour", help_text="how long a value's period is")
+    granularity = Choice(
+        choices=list(GRANULARITIES),
+        required=False,
+        help_text="how long a value's period is; left out, what the product says or a half-hour",
+    )
+    stamp = Choice(
+        choices=list(STAMPS),
+        required=False,
+        help_text="`starts_at` or `ends_at`; left out, what the product or else the convention says",
+    )
+    product = Code(
+        max_length=50, required=False, help_text="whose version in force says granularity and stamp, in their place"
+    )
     quantity = Choice(
         choices=["energy", "power"],
         required=False,
@@ -116,15 +129,15 @@ class ReadingBatches(ApiView):
         others are recorded as findings before the answer; other organisations' meters are unknown meters. The same
         batch again changes nothing; another value for a known half-hour is a new revision beside the old one.
 
-        `convention`, `granularity` and `quantity` say what stamps and values mean, where they mean something else. Of
-        minutes a half-hour is made where all 30 are in the batch; counts and rejected lines are then of half-hours, by
-        the first line of each.
+        `convention`, `granularity`, `stamp` and `quantity` say what stamps and values mean, where they mean something
+        else; `product` names a product that says granularity and stamp. Of minutes a half-hour is made where all 30 are
+        in the batch; counts and rejected lines are then of half-hours, by the first line of each.
         """
         if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", "gzip"):
             raise UnsupportedMediaType("", "Content-Encoding is gzip, or left out.")
         content = request.data if isinstance(request.data, bytes) else b""
         media_type = str(request.content_type).split(";")[0].strip().lower()
-        form = form_of(self.asked["convention"], self.asked["granularity"], self.asked.get("quantity"))
+        form = stated_form(AskedForm(**self.asked), now=timezone.now())
         batch = parse_reading_batch(content, media_type if media_type in self.media_types else NDJSON, form)
         self.take(batch.n_row, "rows")
         with as_platform():

@@ -16,10 +16,13 @@ from aggregator.core.types import BoolArray, FloatArray, IntArray, TimeArray
 
 Convention = Literal["headroom", "flexible-power"]
 Granularity = Literal["half-hour", "minute"]
+Stamp = Literal["period-start", "period-end"]
 Quantity = Literal["energy", "power", "register"]
 CONVENTIONS: tuple[Convention, ...] = ("headroom", "flexible-power")
 GRANULARITIES: tuple[Granularity, ...] = ("half-hour", "minute")
 QUANTITIES: tuple[Quantity, ...] = ("energy", "power", "register")
+STAMPS: tuple[Stamp, ...] = ("period-start", "period-end")
+OWN_STAMP: dict[Convention, Stamp] = {"headroom": "period-start", "flexible-power": "period-end"}
 
 MINUTES = 30
 MINUTE = np.timedelta64(60, "s")
@@ -41,6 +44,7 @@ class ReadingForm:
             and counts import negative. Both are in UTC.
         granularity: how long one value's period is.
         quantity: energy of the period, mean power in it, or a register that only grows.
+        stamp: what a time stamp names, where it is not what the convention has; None where it is.
 
     Raises:
         InvalidReadingForm: an unknown word, or what nobody sends: energies of minutes, registers of ``flexible-power``.
@@ -51,24 +55,35 @@ class ReadingForm:
     convention: Convention = "headroom"
     granularity: Granularity = "half-hour"
     quantity: Quantity = "energy"
+    stamp: Stamp | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("convention", CONVENTIONS), ("granularity", GRANULARITIES), ("quantity", QUANTITIES)):
             if getattr(self, name) not in known:
                 raise InvalidReadingForm(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if self.stamp is not None and self.stamp not in STAMPS:
+            raise InvalidReadingForm(f"stamp is {self.stamp!r}, expected one of {', '.join(STAMPS)}")
+        if self.stamp == OWN_STAMP[self.convention]:
+            object.__setattr__(self, "stamp", None)  # one form, one way to say it
         if self.granularity == "minute" and self.quantity != "power":
             raise InvalidReadingForm(f"readings by the minute state their mean power, found {self.quantity}")
         if self.quantity == "register" and self.convention != "headroom":
             raise InvalidReadingForm(f"registers stamp the moment they were read, not a period of {self.convention}")
+        if self.quantity == "register" and self.stamp:
+            raise InvalidReadingForm(f"registers stamp the moment they were read, not a {self.stamp}")
 
     @property
     def part(self) -> str:
         """What tells the same content in this form from itself in another; empty for the house's own."""
-        words = (self.convention, self.granularity, self.quantity)
+        words = (self.convention, self.granularity, self.quantity, *([self.stamp] if self.stamp else []))
         return " ".join(words) if self != ReadingForm() else ""
 
     @property
     def is_end(self) -> bool:
+        return (self.stamp or OWN_STAMP[self.convention]) == "period-end"
+
+    @property
+    def is_import_negative(self) -> bool:
         return self.convention == "flexible-power"
 
     @property
@@ -86,16 +101,26 @@ class ReadingForm:
 
     def inside(self, values: FloatArray) -> FloatArray:
         """(n,) values with import positive, unit unchanged; there is no minus zero."""
-        return (-values if self.convention == "flexible-power" else values) + 0.0
+        return (-values if self.is_import_negative else values) + 0.0
 
 
-def form_of(convention: Convention, granularity: Granularity, quantity: Quantity | None) -> ReadingForm:
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """How a product asks for its readings."""
+
+    granularity: Granularity
+    stamp: Stamp
+
+
+def form_of(
+    convention: Convention, granularity: Granularity, quantity: Quantity | None, stamp: Stamp | None = None
+) -> ReadingForm:
     """A form of which the quantity may be left out: power by the minute, energy otherwise.
 
     Raises:
         InvalidReadingForm: see ``ReadingForm``.
     """
-    return ReadingForm(convention, granularity, quantity or ("power" if granularity == "minute" else "energy"))
+    return ReadingForm(convention, granularity, quantity or ("power" if granularity == "minute" else "energy"), stamp)
 
 
 @dataclass(frozen=True, slots=True)

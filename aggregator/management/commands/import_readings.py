@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from aggregator.adapters.reading_files import read_readings
-from aggregator.core.reading_form import CONVENTIONS, GRANULARITIES, QUANTITIES, form_of
+from aggregator.core.reading_form import CONVENTIONS, GRANULARITIES, QUANTITIES, STAMPS
 from aggregator.management.importing import ImportCommand, ImportProgress, Outcome, batch_organisation
 from aggregator.services.ingest_reading_rows import ingest_reading_rows
+from aggregator.services.reading_forms import AskedForm, stated_form
 
 
 class Command(ImportCommand):
@@ -29,15 +30,18 @@ class Command(ImportCommand):
             help="headroom: stamped at the start, import positive; flexible-power: stamped at the end, import negative",
         )
         parser.add_argument(
-            "--granularity", choices=GRANULARITIES, default="half-hour", help="how long a value's period is"
+            "--granularity", choices=GRANULARITIES, help="how long a value's period is (default: half-hour)"
         )
+        parser.add_argument("--stamp", choices=STAMPS, help="what a time names (default: as the convention has it)")
+        parser.add_argument("--product", help="code of a product: granularity and stamp are what it states")
         parser.add_argument(
             "--quantity", choices=QUANTITIES, help="what a value is (default: energy; power where it is by the minute)"
         )
         parser.add_argument("--rolls-over-at", type=float, help="kWh at which registers begin at 0 again, if known")
 
     def run(self, *, path: Path, options: dict[str, Any], now: datetime, progress: ImportProgress) -> Outcome:
-        form = form_of(options["convention"], options["granularity"], options["quantity"])
+        names = ("convention", "granularity", "quantity", "stamp", "product")
+        form = stated_form(AskedForm(**{name: options[name] for name in names}), now=now)
         rolls_over_at_kwh = options["rolls_over_at"]
         file = read_readings(path, form=form, rolls_over_at_kwh=rolls_over_at_kwh, progress=progress)
         progress.storing()

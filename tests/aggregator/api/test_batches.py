@@ -5,9 +5,11 @@ import hashlib
 import json
 import zlib
 from datetime import timedelta
+from io import StringIO
 from urllib.parse import urlencode
 
 import pytest
+from django.core.management import call_command
 from django.utils import timezone
 
 from aggregator.models import EVSE, Enrolment, Finding, MeterDay
@@ -65,6 +67,26 @@ class TestReadingsInOtherForms:
         response = self.asked(alpha, f"meter,starts_at,power_kw\n{lines}".encode(), granularity="minute")
         assert taken(response) == (1, 0, 0, [(32, "reading.minutes_missing")])
         assert self.known(alpha) == [(START, pytest.approx(1.15))]
+
+    def test_takes_the_stamp_apart_from_the_sign(self, world, alpha):
+        content = f"meter,ends_at,energy_kwh\n{mark('meter', 'alpha')}.0,2026-01-20T10:30:00Z,1.5\n".encode()
+        assert taken(self.asked(alpha, content, stamp="period-end")) == (1, 0, 0, [])
+        assert self.known(alpha) == [(START, 1.5)]
+
+    def test_takes_stamp_and_granularity_from_a_product(self, world, alpha):
+        call_command("load_catalogue", stdout=StringIO())  # nged-restore is metered by the minute, stamped at its end
+        name = f"{mark('meter', 'alpha')}.0"
+        ends = [f"2026-01-20T10:{minute:02d}:00Z" for minute in range(1, 31)]
+        lines = "".join(f"{name},{at},3.0\n" for at in ends)
+        content = f"meter,ends_at,power_kw\n{lines}".encode()
+        assert taken(self.asked(alpha, content, product="nged-restore")) == (1, 0, 0, [])
+        assert self.known(alpha) == [(START, 1.5)]
+        for query, code in (
+            ({"product": "nged-restore", "stamp": "period-end"}, "reading.invalid_form"),
+            ({"product": "nobody-s"}, "markets.unknown_product"),
+        ):
+            refused = self.asked(alpha, content, **query)
+            assert (refused.status_code, refused.json()["type"].rsplit("/", 1)[-1]) == (422, code)
 
     def test_refuses_energies_of_minutes_and_words_it_does_not_know(self, world, alpha):
         content = f"meter,starts_at,energy_kwh\n{mark('meter', 'alpha')}.0,{START},1\n".encode()

@@ -86,6 +86,8 @@ class TestReadingForm:
             ("headroom", "half-hour", "charge"),
             ("headroom", "minute", "energy"),
             ("flexible-power", "half-hour", "register"),
+            ("headroom", "half-hour", "register", "period-end"),
+            ("headroom", "half-hour", "energy", "period-middle"),
         ],
     )
     def test_refuses_what_nobody_sends(self, words):
@@ -93,8 +95,21 @@ class TestReadingForm:
             ReadingForm(*words)
 
     def test_says_what_the_same_content_means_in_it(self):
-        parts = {form.part for form in (ReadingForm(), FLEXIBLE_POWER, MINUTES, PLAIN_MINUTES)}
-        assert len(parts) == 4
+        stamped_otherwise = ReadingForm(stamp="period-end")
+        parts = {form.part for form in (ReadingForm(), FLEXIBLE_POWER, MINUTES, PLAIN_MINUTES, stamped_otherwise)}
+        assert len(parts) == 5
+
+    def test_is_the_convention_s_own_form_where_its_own_stamp_is_stated(self):
+        assert ReadingForm(stamp="period-start") == ReadingForm()
+        assert ReadingForm("flexible-power", stamp="period-end") == ReadingForm("flexible-power")
+
+    @pytest.mark.parametrize("convention", ["headroom", "flexible-power"])
+    @pytest.mark.parametrize(("stamp", "at"), [("period-start", "18:00:00"), ("period-end", "18:30:00")])
+    def test_takes_either_stamp_with_either_sign(self, convention, stamp, at):
+        sent_kwh = 3.5 if convention == "headroom" else -3.5
+        found = half_hours(rows((f"2026-01-14T{at}", sent_kwh)), ReadingForm(convention, stamp=stamp))
+
+        assert (found.starts_at[0], found.energy_kwh[0]) == (np.datetime64("2026-01-14T18:00:00", "s"), 3.5)
 
 
 class TestSumMinutes:
