@@ -16,6 +16,7 @@ from aggregator.core.readings import PERIODS_A_DAY
 from aggregator.core.timegrid import LONDON, utc
 from aggregator.core.types import IntArray
 from dispatch.models import DispatchRun
+from markets.arrays.ledger import load_primacy_rules, service_of
 from markets.arrays.month import events_between, load_portfolios_of, load_quanta, members_of
 from markets.arrays.settlement import (
     PortfolioReadings,
@@ -30,6 +31,8 @@ from markets.core.evse_baseline import event_table
 from markets.core.evse_volume import NO_VALUE, EvseVolume
 from markets.core.history import adjustment_starts, candidate_days
 from markets.core.month import Members, MonthEvent, MonthSums, event_readings, no_sums, settle_block
+from markets.core.primacy import serving_order
+from markets.core.settle_order import meeting_groups, zones_meet
 from markets.models import FlexEvent, SettlementRun
 from markets.services.rules import baseline_rule
 from markets.services.settlement import NothingInstructed, newest_instructed_run, settle_event
@@ -74,15 +77,23 @@ class _Span:
 
 
 def settle_month(
-    *, month: date, as_of: datetime, n_worker: int = 1, n_meter_a_block: int = METERS_A_BLOCK
+    *,
+    month: date,
+    as_of: datetime,
+    run_code: str | None = None,
+    n_worker: int = 1,
+    n_meter_a_block: int = METERS_A_BLOCK,
 ) -> MonthSettled:
     """Settle the events that start in a month of London time, from what was known at ``as_of``.
 
     Statements, digests and versions are those of ``settle_event``; only the reading differs: each meter is read once
     for all events. Memory goes with the block and with the result, 8 bytes for each EVSE and half-hour of an event.
+    Events that can claim the same energy are settled in the order of primacy: what each may be paid does not depend on
+    which of them began first.
 
     Args:
         month: any day of it.
+        run_code: what the runs are called, see ``settle_event``.
         n_worker: threads that read and compute, each on a connection of its own; 1 stays on the caller's.
     """
     first = month.replace(day=1)
@@ -91,15 +102,33 @@ def settle_month(
     over = [event for event in events if event.signal.ends_at <= as_of]
     runs = {event.pk: _run_of(event) for event in over}
     called = _called([event for event in over if runs[event.pk]], runs)
-    settlements = [
-        settle_event(event=one.event, run=one.run, as_of=as_of, read=read)
-        for one, read in zip(called, _read(called, as_of, n_worker, n_meter_a_block), strict=True)
-    ]
+    reads = _read(called, as_of, n_worker, n_meter_a_block)
+    settled = {
+        at: settle_event(event=called[at].event, run=called[at].run, as_of=as_of, run_code=run_code, read=reads[at])
+        for at in _settling_order(called)
+    }
     return MonthSettled(
-        tuple(settlements),
+        tuple(settled[at] for at in range(len(called))),
         not_over=tuple(event.signal.reference for event in events if event.signal.ends_at > as_of),
         not_instructed=tuple(event.signal.reference for event in over if not runs[event.pk]),
     )
+
+
+def _settling_order(called: list[_Called]) -> list[int]:
+    """Indices of events: of those that meet at an EVSE's half-hour, who goes first in the ledger is settled first."""
+    zones = {id(one.portfolios): one.portfolios for one in called}
+    place = {key: at for at, key in enumerate(zones)}
+    groups = meeting_groups(
+        [(one.event.signal.starts_at, one.event.signal.ends_at) for one in called],
+        np.array([place[id(one.portfolios)] for one in called], dtype=np.int64),
+        zones_meet([portfolios.evse_pks for portfolios in zones.values()]),
+    )
+    order: list[int] = []
+    for group in groups:
+        services = [service_of(called[at].event) for at in group]
+        rules = load_primacy_rules(at=services[0].starts_at) if len(group) > 1 else ()
+        order += [group[at] for at in serving_order(rules, services)]
+    return order
 
 
 def _run_of(event: FlexEvent) -> DispatchRun | None:

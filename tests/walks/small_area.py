@@ -134,9 +134,15 @@ def add_tariff(area: SmallArea, batch: Batch) -> None:
 
 
 def call(
-    area: SmallArea, starts_at: datetime, ends_at: datetime, *, target_kw: float = 5.0, reference: str = "CALL-1"
+    area: SmallArea,
+    starts_at: datetime,
+    ends_at: datetime,
+    *,
+    target_kw: float = 5.0,
+    reference: str = "CALL-1",
+    product_code: str = "su",
 ) -> FlexEvent:
-    """A turn-down of the street under Scheduled Utilisation."""
+    """A turn-down of the street, under Scheduled Utilisation unless told otherwise."""
     signal = receive_target(
         reference=reference,
         node_code=area.feeder.code,
@@ -149,4 +155,4 @@ def call(
         issued_by=area.dno,
         received_at=day_ahead(area.day) - timedelta(hours=3),
     )
-    return open_event(signal=signal, product_code="su", price_gbp_per_mwh=Decimal("300.00"))
+    return open_event(signal=signal, product_code=product_code, price_gbp_per_mwh=Decimal("300.00"))

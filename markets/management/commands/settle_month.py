@@ -24,6 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("month", type=a_month, help="2026-01")
         parser.add_argument("--as-of", required=True, type=aware_time)
+        parser.add_argument("--code", metavar="NAME", help="what the runs are called, such as MONTHLY for invoices")
         parser.add_argument("--workers", type=int, default=2, help="threads that read and compute")
         parser.add_argument("--block", type=int, default=METERS_A_BLOCK, metavar="METERS", help="read at once by each")
 
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         settled = settle_month(
             month=options["month"],
             as_of=options["as_of"],
+            run_code=options["code"],
             n_worker=max(options["workers"], 1),
             n_meter_a_block=max(options["block"], 1),
         )

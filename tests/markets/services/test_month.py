@@ -8,16 +8,17 @@ from django.db import IntegrityError, ProgrammingError, transaction
 
 from aggregator.core.meter_energy import ReadingValues
 from aggregator.core.timegrid import TimeGrid, utc
-from aggregator.models import EVSE
+from aggregator.models import EVSE, Finding
 from aggregator.services.ingest_readings import ingest_readings
 from markets.arrays.settled_days import load_settled_days
 from markets.arrays.settlement import event_grid
 from markets.core.evse_volume import NO_VALUE
-from markets.models import FlexEvent, Instruction, SettledDay, SettlementRun, Statement
+from markets.models import FlexEvent, Instruction, LedgerClaim, Product, SettledDay, SettlementRun, Statement
 from markets.queries import as_known_at
 from markets.services.month import settle_month
 from markets.services.settlement import newest_instructed_run, settle_event
-from tests.factories import make_enrolment, make_evse
+from tests.factories import LONG_AGO, make_enrolment, make_evse
+from tests.markets.ledger_builders import primacy_rule
 from tests.markets.services.test_settlement import DAY, dispatch
 from tests.walks.small_area import SmallArea, call, make_small_area
 
@@ -140,6 +141,38 @@ class TestSettleMonth:
         again = settle_month(month=MONTH, as_of=LATER).settlements
         assert [one.version for one in again] == [1, 1, 1, 1, 2]
         assert all_of(list(first)) == kept
+
+    def test_settles_first_whom_the_ledger_serves_first(self):
+        """A call that began earlier goes behind: it is not paid what the other is due, in one pass and for good."""
+        area = make_small_area(DAY)
+        run, day = dispatch(area), date(2026, 1, 8)
+        Product(code="ou", name="On call", family="operational_utilisation", buyer=area.dno, valid_from=LONG_AGO).save()
+        primacy_rule("operational_utilisation", "scheduled_utilisation", displaced_party_settlement="void")
+        behind = call(replace(area, day=day), utc(day, time(17)), utc(day, time(19)), reference="BEHIND")
+        first = call(
+            replace(area, day=day), utc(day, time(18)), utc(day, time(19)), reference="FIRST", product_code="ou"
+        )
+        for event, kw in ((behind, 9.0), (first, 6.0)):
+            n_period = event_grid(event.signal).n_period
+            for dsrsp in area.dsrsps:
+                powers = dict.fromkeys(("instructed_kw", "expected_baseline_kw", "planned_kw"), [kw] * n_period)
+                Instruction(event=event, organisation=dsrsp, run=run, **powers).save()
+        for evse in area.evses:
+            read(evse, utc(day, time(17)), [0.0] * 4, AS_OF - timedelta(days=1))
+
+        settled = settle_month(month=MONTH, as_of=AS_OF).settlements
+
+        claims = {at: LedgerClaim.objects.across_tenants().filter(settlement=one) for at, one in enumerate(settled)}
+        assert [one.event for one in settled] == [behind, first]
+        assert sum(claim.payable_kwh for claim in claims[1]) == sum(claim.claimed_kwh for claim in claims[1]) > 0
+        assert sum(claim.void_kwh for claim in claims[0]) > 0
+        assert not Finding.objects.across_tenants().filter(code="ledger.paid_before").exists()
+
+    def test_names_its_runs(self):
+        month_of_calls()
+        settled = settle_month(month=MONTH, as_of=AS_OF, run_code="MONTHLY").settlements
+        assert {(one.code, one.version) for one in settled} == {("MONTHLY", 1)}
+        assert settle_month(month=MONTH, as_of=AS_OF, run_code="MONTHLY").settlements == settled
 
     def test_leaves_out_what_is_not_over_and_what_nobody_was_told(self):
         area, events = month_of_calls()
