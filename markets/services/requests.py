@@ -10,7 +10,7 @@ from django.db import transaction
 from aggregator.arrays.fleet import load_size_below
 from aggregator.core.control import ActFigures
 from aggregator.core.errors import FlexError
-from aggregator.core.fleet_size import FleetSize, moved_by_request
+from aggregator.core.fleet_size import KW_PER_MW, FleetSize, moved_by_request
 from aggregator.core.network_area import UnknownNode
 from aggregator.models import ControlAct, NetworkNode, Organisation, as_platform
 from aggregator.services.control_acts import ask_control_act, would_exceed
@@ -23,6 +23,7 @@ from markets.services.orders_events import dispatch_under_order, order_to_dispat
 from markets.services.redispatch import area_to_dispatch, enqueue_dispatch
 
 KIND = "request_dispatch"
+SAME_KW = 1e-6  # apart only by how a sum of ratings was rounded
 
 
 class RequestKnown(FlexError):
@@ -99,11 +100,12 @@ def plan_request(*, organisation: Organisation, request: DispatchRequest, now: d
         raise RequestKnown(f"request {request.reference} was received already", field="reference", id=request.reference)
     product = _check_product(organisation, request, signal)
     with as_platform():  # other organisations' EVSEs are counted, and the area may go up to another's node
-        size = _size(node, request)
+        exact = _exact_size(node, request)
         target = area_to_dispatch(node=node, starts_at=signal.starts_at, ends_at=signal.ends_at)
-    figures = moved_by_request(size, direction=request.direction, target_kw=request.target_kw)
     if product and not request.order:  # what was ordered is as large as its market asked for
-        _refuse_too_small(request, product, figures)
+        _refuse_too_small(request, product, exact)
+    size = exact.coarse()
+    figures = moved_by_request(size, direction=request.direction, target_kw=request.target_kw)
     return RequestPlan(
         request=request,
         size=size,
@@ -146,7 +148,7 @@ def request_figures(*, payload: Mapping[str, str], organisation: Organisation, n
     del now
     request = from_payload(payload)
     with as_platform():
-        size = _size(_own_node(organisation, request.node), request)
+        size = _exact_size(_own_node(organisation, request.node), request).coarse()
     return moved_by_request(size, direction=request.direction, target_kw=request.target_kw)
 
 
@@ -163,9 +165,9 @@ def do_request_dispatch(*, act: ControlAct, now: datetime) -> dict[str, object]:
         if request.order:
             dispatch_under_order(organisation=organisation, reference=request.order, signal=signal, now=now)
         elif product := _check_product(organisation, request, signal):
-            _refuse_too_small(
-                request, product, request_figures(payload=act.payload, organisation=organisation, now=now)
-            )
+            with as_platform():
+                exact = _exact_size(node, request)
+            _refuse_too_small(request, product, exact)
             open_event(signal=signal, product_code=request.product, price_gbp_per_mwh=_price(request))
         target = area_to_dispatch(node=node, starts_at=signal.starts_at, ends_at=signal.ends_at)
         jobs = enqueue_dispatch(target=target, signal=signal, now=now)
@@ -239,8 +241,9 @@ def _own_node(organisation: Organisation, code: str) -> NetworkNode:
     return node
 
 
-def _size(node: NetworkNode, request: DispatchRequest) -> FleetSize:
-    return load_size_below(node_pk=node.pk, starts_at=request.starts_at, ends_at=request.ends_at).coarse()
+def _exact_size(node: NetworkNode, request: DispatchRequest) -> FleetSize:
+    """Of the EVSEs under the node; a network operator is told no more of it than ``coarse`` says."""
+    return load_size_below(node_pk=node.pk, starts_at=request.starts_at, ends_at=request.ends_at)
 
 
 def _check_product(organisation: Organisation, request: DispatchRequest, signal: TargetSignal) -> Product | None:
@@ -257,12 +260,15 @@ def _check_product(organisation: Organisation, request: DispatchRequest, signal:
     return product
 
 
-def _refuse_too_small(request: DispatchRequest, product: Product, figures: ActFigures) -> None:
-    """Refuse what can't move the product's least power, even if every EVSE charged at its rating."""
-    most_kw = figures.total_mw * 1000
-    if most_kw < product.min_kw:
+def _refuse_too_small(request: DispatchRequest, product: Product, exact: FleetSize) -> None:
+    """Refuse what can't move the product's least power, even if every EVSE charged at its rating.
+
+    The exact power is compared, since rounded up to 50 kW nearly any street would do; it isn't said.
+    """
+    moved = moved_by_request(exact, direction=request.direction, target_kw=request.target_kw)
+    if moved.total_mw * KW_PER_MW < product.min_kw - SAME_KW:
         raise TooSmall(
-            f"request {request.reference} can move {most_kw:g} kW at most at {request.node}; {product} asks for "
+            f"request {request.reference} can't move as much at {request.node} as {product} asks for, "
             f"{product.min_kw:g} kW at least",
             reference=request.reference,
             field="target_kw",

@@ -112,7 +112,7 @@ class TestPlanRequest:
         [
             ({"notice": timedelta(hours=30)}, TooLittleNotice, "starts_at"),
             ({"min_run": timedelta(hours=2, minutes=30)}, TooShort, "ends_at"),
-            ({"min_kw": 46.0}, TooSmall, "target_kw"),
+            ({"min_kw": 39.2}, TooSmall, "target_kw"),
             ({"utilisation_gbp_per_mwh": Decimal("299.99")}, InvalidPrice, "price_gbp_per_mwh"),
         ],
     )
@@ -127,11 +127,19 @@ class TestPlanRequest:
             ask()
         assert not TargetSignal.objects.exists()
 
+    def test_says_no_exact_power_where_it_is_too_small(self):
+        """What six EVSEs are rated at is rounded for a network operator, also in a refusal."""
+        revise(min_kw=39.2)
+        with pytest.raises(TooSmall) as refused:
+            plan()
+        assert "39.16" not in refused.value.message
+        assert "39.2 kW at least" in refused.value.message
+
     def test_takes_a_request_that_just_meets_the_terms(self):
         revise(
             notice=REQUEST.starts_at - NOW,
             min_run=timedelta(hours=2),
-            min_kw=45.0,
+            min_kw=39.16,  # six EVSEs of 7.36 kW less the target of 5 kW
             utilisation_gbp_per_mwh=Decimal(300),
         )
         assert plan().product == "su v2"
