@@ -23,7 +23,7 @@ from markets.services.orders_dispatch import ask_dispatch_order, plan_dispatch_o
 from markets.services.orders_stop import cancel_order, stop_order
 from markets.services.requests import RequestPlan
 from markets.views.trading import own_market
-from markets.views.trading_forms import CallForm, first_window
+from markets.views.trading_forms import CallForm, TargetForm, first_window
 
 SHOWN_FIGURES = 3  # power, its speed and EVSEs
 
@@ -77,16 +77,18 @@ class FlexOrderPageView(PageView):
 
 
 class DispatchOrder(ConfirmedMixin):
-    """What dispatching an order would move; with a POST and a reason it is asked for."""
+    """What dispatching an order would move; with a POST and a reason it is asked for. ``?target_kw=`` states a target."""
 
     action = Action.REQUEST_DISPATCH
 
-    def get(self, request: HttpRequest, flexorder: int) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        return self._check(find_order(self, flexorder))
+    def get(self, request: HttpRequest, flexorder: int) -> HttpResponse:
+        return self._check(find_order(self, flexorder), TargetForm(request.GET))
 
     def post(self, request: HttpRequest, flexorder: int) -> HttpResponse:
-        order = find_order(self, flexorder)
+        order, form = find_order(self, flexorder), TargetForm(request.POST)
         reason = request.POST.get("reason", "")
+        if not form.is_valid():
+            return self._check(order, form, reason=reason, status=400)
         try:
             act = ask_dispatch_order(
                 organisation=self.viewer.organisation,
@@ -94,23 +96,33 @@ class DispatchOrder(ConfirmedMixin):
                 reason=reason,
                 asked_by_pk=self.viewer.user_pk,
                 now=timezone.now(),
+                target_kw=form.cleaned_data["target_kw"],
             )
         except FlexError as error:
-            return self._check(order, reason=reason, error=error.message, status=409)
+            return self._check(order, form, reason=reason, error=error.message, status=409)
         return after_act(request, act, order.pk)
 
-    def _check(self, order: FlexOrder, *, reason: str = "", error: str = "", status: int = 200) -> HttpResponse:
+    def _check(
+        self, order: FlexOrder, form: TargetForm, *, reason: str = "", error: str = "", status: int = 200
+    ) -> HttpResponse:
         """The page; where it can't be dispatched, looking at it is no error: the page says why."""
         plan: RequestPlan | None = None
         try:
-            plan = plan_dispatch_order(
-                organisation=self.viewer.organisation, reference=order.reference, now=timezone.now()
-            )
+            if form.is_valid():
+                plan = plan_dispatch_order(
+                    organisation=self.viewer.organisation,
+                    reference=order.reference,
+                    now=timezone.now(),
+                    target_kw=form.cleaned_data["target_kw"],
+                )
         except FlexError as refusal:
-            error = error or refusal.message
+            form.refuse(refusal)
+            error = error if error != refusal.message else ""  # said beside the field
         figures = figure_lines(asdict(plan.figures), exceeded=plan.exceeded)[:SHOWN_FIGURES] if plan else ()
         context = {
             "shown": order_page(order=order, organisation=self.viewer.organisation, now=timezone.now()),
+            "form": form,
+            "is_stated": form.is_valid() and form.cleaned_data["target_kw"] is not None,
             "plan": plan,
             "figures": figures,
             "reason": reason,
@@ -144,6 +156,7 @@ class NewCall(ConfirmedMixin):
                 reason=form.cleaned_data["reason"],
                 asked_by_pk=self.viewer.user_pk,
                 now=timezone.now(),
+                target_kw=form.cleaned_data["target_kw"],
             )
         except FlexError as error:
             form.refuse(error)

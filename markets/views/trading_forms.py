@@ -18,6 +18,7 @@ from markets.services.orders_offers import OfferTerms
 from markets.services.orders_requests import LONGEST_REFERENCE, FlexRequestTerms
 
 N_PERIOD_LONGEST = 48
+LARGEST_KW = 1_000_000.0
 FIELDS = {"starts_at": "clock", "ends_at": "n_period", "requested_kw": "power_kw", "activation_factor": "factor"}
 
 
@@ -93,13 +94,32 @@ class WindowForm(TradeForm):
 class CallForm(WindowForm):
     """A call under a contract, and why."""
 
+    target_kw = forms.FloatField(
+        label="Target (kW)",
+        required=False,
+        min_value=0,
+        max_value=LARGEST_KW,
+        help_text="EV power asked of the node; empty: what is expected there, moved by what is ordered",
+    )
     reason = forms.CharField(label="Reason", min_length=3, max_length=500, help_text="kept in the log with your name")
-    field_order = ("contract", "node", "day", "clock", "n_period", "power_kw", "reference", "reason")
+    field_order = ("contract", "node", "day", "clock", "n_period", "power_kw", "target_kw", "reference", "reason")
 
     def __init__(self, *args: Any, contracts: Iterable[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["contract"] = forms.ChoiceField(label="Contract", choices=list(contracts))
         self.order_fields(self.field_order)
+
+
+class TargetForm(TradeForm):
+    """What a dispatch asks of its node in place of what is expected there."""
+
+    target_kw = forms.FloatField(
+        label="Target (kW)",
+        required=False,
+        min_value=0,
+        max_value=LARGEST_KW,
+        help_text="EV power at the node; empty: what is expected there, moved by what is ordered",
+    )
 
 
 class OfferForm(TradeForm):

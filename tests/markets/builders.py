@@ -144,7 +144,7 @@ def make_run(area: NetworkNode, day: date, grid: TimeGrid) -> DispatchRun:
         starts_at=grid.starts_at,
         n_period=grid.n_period,
         period_minutes=30,
-        parameters={},
+        parameters={"tariff": "night"},
         input_sha256="1" * 64,
         method="reference",
         rung="certified",

@@ -6,7 +6,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from aggregator.models import Organisation
+from aggregator.models import ControlAct, Organisation
+from dispatch.models import TargetSignal
 from markets.models import Contract, FlexOffer, FlexOrder, FlexRequest, Market
 from tests.aggregator.views.people import client_of, let_proof_age, statuses, text_of
 from tests.factories import make_organisation
@@ -209,7 +210,31 @@ class TestOrderPages:
     def test_say_why_a_dispatch_is_refused(self, order, olga):
         """Without a reading nothing is expected, so that no target follows."""
         answer = olga.get(f"/orders/{order.pk}/dispatch/")
+        page = Page(text_of(answer))
         assert (answer.status_code, "state the target" in text_of(answer)) == (200, True)
+        (field,) = [attributes for tag, attributes in page.tags if attributes.get("name") == "target_kw"]
+        assert (field["aria-invalid"], "reason" in str(page.tags)) == ("true", False)
+
+
+class TestStatedTarget:
+    def test_is_checked_first_and_then_asked_for(self, order, olga):
+        path = f"/orders/{order.pk}/dispatch/"
+        told = text_of(olga.get(f"{path}?target_kw=4.5"))
+        assert "4.5 kW" in told
+        assert "as you state it" in told
+        assert not TargetSignal.objects.filter(reference="O/1").exists()
+
+        assert olga.post(path, {"target_kw": "4.5", "reason": "transformer works"}).status_code == 302
+        (act,) = ControlAct.objects.across_tenants().filter(payload__reference="O/1")
+        assert act.payload["target_kw"] == 4.5
+
+    def test_is_refused_where_it_is_none(self, order, olga):
+        path = f"/orders/{order.pk}/dispatch/"
+        for text in ("-1", "nan", "much", "1e9"):
+            answer = olga.get(path, {"target_kw": text})
+            assert (answer.status_code, 'name="reason"' in text_of(answer)) == (200, False)
+            assert olga.post(path, {"target_kw": text, "reason": "transformer works"}).status_code == 400
+        assert not ControlAct.objects.across_tenants().filter(payload__reference="O/1").exists()
 
 
 class TestCalls:
@@ -219,3 +244,16 @@ class TestCalls:
         Contract.objects.across_tenants().filter(pk=contract.pk).update(state="in_force")
         assert "call/" in text_of(olga.get("/markets/evenings/"))
         assert "C/1: Flexco, up to 50 kW" in text_of(olga.get("/markets/evenings/call/"))
+
+    def test_state_a_target_where_nothing_is_known_of_what_to_expect(self, market, olga, flexco):
+        contract = make_contract("C/1", market, flexco)
+        Contract.objects.across_tenants().filter(pk=contract.pk).update(state="in_force")
+        stated = {
+            **{"contract": "C/1", "node": "F1", "day": tomorrow().isoformat(), "clock": "17:00", "n_period": "2"},
+            **{"power_kw": "6", "reference": "CALL/1", "reason": "transformer works"},
+        }
+        refused = olga.post("/markets/evenings/call/", stated)
+        assert (refused.status_code, "state the target" in text_of(refused)) == (409, True)
+        assert not FlexOrder.objects.across_tenants().exists()
+        assert olga.post("/markets/evenings/call/", {**stated, "target_kw": "4.5"}).status_code == 302
+        assert FlexOrder.objects.across_tenants().get().reference == "CALL/1"
