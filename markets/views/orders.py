@@ -77,7 +77,7 @@ class FlexOrderPageView(PageView):
 
 
 class DispatchOrder(ConfirmedMixin):
-    """What dispatching an order would move; with a POST and a reason it is asked for. ``?target_kw=`` states a target."""
+    """What dispatching an order would move, at ``?target_kw=`` if given; with a POST and a reason it is asked for."""
 
     action = Action.REQUEST_DISPATCH
 

@@ -249,8 +249,14 @@ class TestCalls:
         contract = make_contract("C/1", market, flexco)
         Contract.objects.across_tenants().filter(pk=contract.pk).update(state="in_force")
         stated = {
-            **{"contract": "C/1", "node": "F1", "day": tomorrow().isoformat(), "clock": "17:00", "n_period": "2"},
-            **{"power_kw": "6", "reference": "CALL/1", "reason": "transformer works"},
+            "contract": "C/1",
+            "node": "F1",
+            "day": tomorrow().isoformat(),
+            "clock": "17:00",
+            "n_period": "2",
+            "power_kw": "6",
+            "reference": "CALL/1",
+            "reason": "transformer works",
         }
         refused = olga.post("/markets/evenings/call/", stated)
         assert (refused.status_code, "state the target" in text_of(refused)) == (409, True)
