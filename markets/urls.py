@@ -14,10 +14,12 @@ from markets.downloads import (
 from markets.views.baseline_lab import BaselineLab
 from markets.views.invoices import InvoicePage, Invoices
 from markets.views.ledger import Ledger, Rules
+from markets.views.market_new import NewContract, NewMarket
 from markets.views.nominations import NewNomination, NominationPage, Nominations
 from markets.views.orders import DispatchOrder, FlexOrderPageView, FlexOrders, NewCall
 from markets.views.overview import Health, Overview
 from markets.views.product_change import ChangeProduct
+from markets.views.product_new import NewProduct
 from markets.views.products import ProductPage, Products
 from markets.views.request_new import CheckRequest, StateRequest
 from markets.views.requests import RequestPageView, Requests
@@ -53,6 +55,7 @@ urlpatterns = [
     path("settlements/<int:settlement>/ledger/", Ledger.as_view(), name="ledger"),
     path("primacy/", Rules.as_view(), name="rules"),
     path("products/", Products.as_view(), name="products"),
+    path("products/new/", NewProduct.as_view(), name="product_new"),
     path("products/<int:product>/", ProductPage.as_view(), name="product"),
     path("products/<int:product>/change/", ChangeProduct.as_view(), name="product_change"),
     path("requests/", Requests.as_view(), name="requests"),
@@ -60,9 +63,11 @@ urlpatterns = [
     path("requests/check/", CheckRequest.as_view(), name="request_check"),
     path("requests/<text:reference>/", RequestPageView.as_view(), name="request"),
     path("markets/", Markets.as_view(), name="markets"),
+    path("markets/new/", NewMarket.as_view(), name="market_new"),
     path("markets/<slug:market>/", MarketPageView.as_view(), name="market"),
     path("markets/<slug:market>/request/", NewFlexRequest.as_view(), name="flex_request_new"),
     path("markets/<slug:market>/call/", NewCall.as_view(), name="call_new"),
+    path("markets/<slug:market>/contract/", NewContract.as_view(), name="contract_new"),
     path("flex-requests/<int:flexrequest>/", FlexRequestPageView.as_view(), name="flex_request"),
     path("flex-requests/<int:flexrequest>/offer/", NewOffer.as_view(), name="offer_new"),
     path("flex-offers/<int:flexoffer>/accept/", AcceptOffer.as_view(), name="offer_accept"),

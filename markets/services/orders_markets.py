@@ -17,6 +17,7 @@ from markets.models import Market, Product
 from markets.services.orders_shared import TradeRefused, UnknownTrade, move, reason_of, record
 
 CODE = re.compile(r"[a-z0-9][a-z0-9-]{0,49}")
+TAKEN_CODES = frozenset({"new"})  # address of the page that makes one
 LONGEST_WINDOW = timedelta(hours=24)
 
 
@@ -125,6 +126,8 @@ def _check(organisation: Organisation, terms: MarketTerms) -> Product:
         raise InvalidMarket(
             f"the code is {terms.code!r}, expected 1 to 50 of a-z, 0-9 and -, no - at its start", field="code"
         )
+    if terms.code in TAKEN_CODES:
+        raise InvalidMarket(f"the code is {terms.code!r}, which names a page: choose another", field="code")
     if not 1 <= len(terms.name.strip()) <= 200:
         raise InvalidMarket(f"the name has {len(terms.name.strip())} characters, expected 1 to 200", field="name")
     if terms.activity not in TargetSignal.Direction.values:

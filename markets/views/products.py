@@ -39,6 +39,7 @@ class Products(PageView):
             "family": family,
             "families": Product.Family.choices,
             "own": self.viewer.organisation.pk,
+            "may_state": self.viewer.may(Action.CHANGE_PRODUCTS),
         }
         return self.page("markets/products.html", context)
 

@@ -31,7 +31,8 @@ class Markets(PageView):
     def get(self, request: HttpRequest) -> HttpResponse:
         page = page_of(request, markets_seen_by(self.viewer.organisation))
         rows = market_lines(markets=page.rows, organisation=self.viewer.organisation, now=timezone.now())
-        return self.page("markets/markets.html", {"page": page, "rows": rows})
+        context = {"page": page, "rows": rows, "may_make": self.viewer.may(Action.BUY_FLEX)}
+        return self.page("markets/markets.html", context)
 
 
 class MarketPageView(PageView):
@@ -67,6 +68,7 @@ class MarketPageView(PageView):
             "market": market_page(market=market, organisation=organisation, now=timezone.now()),
             "error": error,
             "may_request": is_own and self.viewer.may(Action.BUY_FLEX),
+            "is_over": market.ends_at <= timezone.now(),
             "may_call": is_own and in_force and self.viewer.may(Action.REQUEST_DISPATCH),
             "may_trade": self.viewer.may(Action.BUY_FLEX) or self.viewer.may(Action.OFFER_FLEX),
         }

@@ -1,9 +1,9 @@
 """The forms of trading; they work without JavaScript."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from django import forms
@@ -23,28 +23,34 @@ FIELDS = {"starts_at": "clock", "ends_at": "n_period", "requested_kw": "power_kw
 
 
 class TradeForm(forms.Form):
-    """A form that shows what a service refuses beside the field it is about."""
+    """A form that shows what a service refuses beside the field it is about.
+
+    ``FIELD_OF`` gives the form's name of a field that the service calls otherwise.
+    """
+
+    FIELD_OF: ClassVar[Mapping[str, str]] = FIELDS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
 
     def refuse(self, error: FlexError) -> None:
         named = str(error.details.get("field") or "")
-        field = FIELDS.get(named, named)
+        field = self.FIELD_OF.get(named, named)
         message = error.message[:1].upper() + error.message[1:]
         self.add_error(field if field in self.fields else None, f"{message}.")
 
 
-def _reference(help_text: str) -> forms.CharField:
+def reference_field(help_text: str) -> forms.CharField:
     return forms.CharField(label="Reference", max_length=LONGEST_REFERENCE, help_text=help_text)
 
 
-def _day() -> forms.DateField:
+def local_day(label: str, help_text: str) -> forms.DateField:
+    """A day that is typed, not picked: a browser's own field writes it as its language has it."""
     return forms.DateField(
-        label="Date",
+        label=label,
         input_formats=["%Y-%m-%d"],
         widget=forms.DateInput({"placeholder": "2026-01-14", "autocomplete": "off"}, "%Y-%m-%d"),
-        help_text="local, as 2026-01-14",
+        help_text=help_text,
         error_messages={"invalid": "Write the day as 2026-01-14."},
     )
 
@@ -55,7 +61,7 @@ class WindowForm(TradeForm):
     node = forms.CharField(
         label="Network node", max_length=80, widget=forms.TextInput(attrs={"list": "nodes"}), help_text="its code"
     )
-    day = _day()
+    day = local_day("Date", "local, as 2026-01-14")
     clock = forms.ChoiceField(label="From", choices=clock_choices, help_text="local time")
     n_period = forms.TypedChoiceField(
         label="For", coerce=int, choices=[(n, length_text(n)) for n in range(1, N_PERIOD_LONGEST + 1)]
@@ -63,7 +69,7 @@ class WindowForm(TradeForm):
     power_kw = forms.FloatField(
         label="Power (kW)", min_value=0, help_text="in each half-hour; the API takes each by itself"
     )
-    reference = _reference("names it for good; change it if you like")
+    reference = reference_field("names it for good; change it if you like")
     window: tuple[datetime, datetime]
 
     def clean(self) -> dict[str, Any]:
@@ -136,7 +142,7 @@ class OfferForm(TradeForm):
         initial=Decimal("1.00"),
         help_text="0.01 to 1.00 of it that may be accepted; 1.00: whole or nothing",
     )
-    reference = _reference("names your offer for good; change it if you like")
+    reference = reference_field("names your offer for good; change it if you like")
 
     def __init__(self, *args: Any, flex_request: FlexRequest, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -167,7 +173,7 @@ class AcceptForm(TradeForm):
         initial=Decimal("1.00"),
         help_text="of the option, in power and in price; 1.00 is the whole",
     )
-    reference = _reference("of the order")
+    reference = reference_field("of the order")
 
 
 def first_window(*, organisation_code: str, market: Market, now: datetime) -> dict[str, Any]:
