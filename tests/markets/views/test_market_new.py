@@ -1,4 +1,4 @@
-"""Making a market and proposing a contract in the browser: by whom, what is refused beside which field, what is made."""
+"""Making a market and proposing a contract in the browser: by whom, what is made, what is refused beside its field."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
