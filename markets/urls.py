@@ -12,6 +12,7 @@ from markets.downloads import (
     StatementDownload,
 )
 from markets.views.baseline_lab import BaselineLab
+from markets.views.invoice_issue import IssueInvoices
 from markets.views.invoices import InvoicePage, Invoices
 from markets.views.ledger import Ledger, Rules
 from markets.views.market_new import NewContract, NewMarket
@@ -48,6 +49,7 @@ urlpatterns = [
     path("statements/", Statements.as_view(), name="statements"),
     path("statements/<int:statement>/", StatementPageView.as_view(), name="statement_page"),
     path("invoices/", Invoices.as_view(), name="invoices"),
+    path("invoices/issue/", IssueInvoices.as_view(), name="invoices_issue"),
     path("invoices/<int:invoice>/", InvoicePage.as_view(), name="invoice"),
     path("settlements/<int:settlement>/", Settlement.as_view(), name="settlement"),
     path("settlements/<int:settlement>/release/", ReleaseSettlement.as_view(), name="release"),

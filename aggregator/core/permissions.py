@@ -36,6 +36,7 @@ class Action(StrEnum):
     SEE_SETPOINTS = "see_setpoints"
     SEE_STATEMENTS = "see_statements"
     RELEASE_STATEMENTS = "release_statements"
+    ISSUE_INVOICES = "issue_invoices"
     CHANGE_PRODUCTS = "change_products"
     SEE_VOLUMES = "see_volumes"
     SEE_CONTROL_ACTS = "see_control_acts"
@@ -70,6 +71,7 @@ SAID: dict[Action, str] = {
     Action.SEE_SETPOINTS: "see setpoints",
     Action.SEE_STATEMENTS: "see and download statements",
     Action.RELEASE_STATEMENTS: "release a settlement's statements",
+    Action.ISSUE_INVOICES: "issue a month's invoices",
     Action.CHANGE_PRODUCTS: "state versions of the products it buys",
     Action.SEE_VOLUMES: "see and download files of delivered volumes",
     Action.SEE_CONTROL_ACTS: "see control acts and their approvals",
@@ -151,7 +153,13 @@ KIND_MAY: dict[str, frozenset[Action]] = {
         Action.MANAGE_MACHINES,
     },
     "market_operator": _MARKET_SEES
-    | {Action.RELEASE_STATEMENTS, Action.APPROVE_RELEASE, Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
+    | {
+        Action.RELEASE_STATEMENTS,
+        Action.APPROVE_RELEASE,
+        Action.ISSUE_INVOICES,
+        Action.MANAGE_PEOPLE,
+        Action.MANAGE_MACHINES,
+    },
     "platform": _PLATFORM_SEES | {Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
 }
 
@@ -179,7 +187,7 @@ ROLE_MAY: dict[Role, frozenset[Action]] = {
         Action.MANAGE_PEOPLE,
         Action.MANAGE_MACHINES,
     },
-    Role.MARKET_OPERATOR: _MARKET_SEES | {Action.RELEASE_STATEMENTS, Action.APPROVE_RELEASE},
+    Role.MARKET_OPERATOR: _MARKET_SEES | {Action.RELEASE_STATEMENTS, Action.APPROVE_RELEASE, Action.ISSUE_INVOICES},
     Role.AUDITOR: _SEES,
     Role.PLATFORM_ADMIN: _PLATFORM_SEES | {Action.MANAGE_PEOPLE, Action.MANAGE_MACHINES},
 }
@@ -229,6 +237,7 @@ PEOPLE_ONLY = frozenset(
         Action.APPROVE_DISPATCH,
         Action.APPROVE_LIMITS,
         Action.APPROVE_RELEASE,
+        Action.ISSUE_INVOICES,
         Action.CHANGE_LIMITS,
         Action.MANAGE_PEOPLE,
         Action.MANAGE_MACHINES,

@@ -60,6 +60,7 @@ class InvoiceOrder:
         now: when it is asked; the month must be closed by then.
         cutoff_day: of the next month: what is received from then on changes no invoice, unless it is asked.
         restate: asked: state the month again from what is known now, where it differs, as a new version.
+        reason: why, as the log keeps it.
     """
 
     product_code: str
@@ -67,6 +68,7 @@ class InvoiceOrder:
     now: datetime
     cutoff_day: int
     restate: bool = False
+    reason: str = ""
 
     @property
     def first_day(self) -> date:
@@ -88,13 +90,7 @@ def issue_invoices(order: InvoiceOrder) -> list[Invoice]:
         MonthStillOpen: the month's cut-off has not passed.
         UnknownProduct: no product has the code.
     """
-    product = _product(order)
-    if order.now < order.closes_at:
-        raise MonthStillOpen(
-            f"{order.first_day:%Y-%m} closes {order.closes_at.isoformat()}, asked {order.now.isoformat()}",
-            field="month",
-            value=f"{order.first_day:%Y-%m}",
-        )
+    product = closed_product(order)
     with transaction.atomic():
         take_turn("invoices", product.buyer_id)
         standing = standing_invoices(product_code=order.product_code, month=order.first_day)
@@ -108,13 +104,23 @@ def issue_invoices(order: InvoiceOrder) -> list[Invoice]:
         ]
 
 
-def _product(order: InvoiceOrder) -> Product:
-    """The version in force at the month's end, or the first where none was yet."""
+def closed_product(order: InvoiceOrder) -> Product:
+    """The version in force at the month's end, or the first where none was yet.
+
+    Raises:
+        MonthStillOpen, UnknownProduct: as for ``issue_invoices``.
+    """
     versions = Product.objects.filter(code=order.product_code).select_related("buyer").order_by("-version")
     in_force = versions.filter(valid_from__lt=utc(next_month(order.first_day), time(0))).first()
     product = in_force or versions.last()
     if product is None:
         raise UnknownProduct(f"no product has the code {order.product_code}", field="product", value=order.product_code)
+    if order.now < order.closes_at:
+        raise MonthStillOpen(
+            f"{order.first_day:%Y-%m} closes {order.closes_at.isoformat()}, asked {order.now.isoformat()}",
+            field="month",
+            value=f"{order.first_day:%Y-%m}",
+        )
     return product
 
 
@@ -179,15 +185,21 @@ def _settled(event: FlexEvent, order: InvoiceOrder) -> SettlementRun:
     run = newest_instructed_run(event=event)
     if order.restate:
         return settle_event(event=event, run=run, as_of=order.now)
+    standing = settlement_to_invoice(event, order)
+    if standing is not None:
+        return standing
+    return settle_event(event=event, run=run, as_of=order.closes_at, run_code=MONTHLY_CODE)
+
+
+def settlement_to_invoice(event: FlexEvent, order: InvoiceOrder) -> SettlementRun | None:
+    """The settlement that a month's first invoice stands on, if it is there already."""
     of_event = SettlementRun.objects.filter(event=event).order_by("-version")
     monthly = of_event.filter(code=MONTHLY_CODE).first()
-    later = of_event.filter(as_of__gt=order.closes_at).exists()
-    known = of_event.filter(as_of__lte=order.closes_at).first()
     if monthly is not None:
         return monthly
-    if later and known is not None:
-        return known  # a run as of a later time stands already: none is slipped in before it
-    return settle_event(event=event, run=run, as_of=order.closes_at, run_code=MONTHLY_CODE)
+    # Where a run as of a later time stands already, none is slipped in before it.
+    later = of_event.filter(as_of__gt=order.closes_at).exists()
+    return of_event.filter(as_of__lte=order.closes_at).first() if later else None
 
 
 def _previous(product_code: str, month: date, organisation: Organisation) -> Fraction | None:
@@ -234,7 +246,7 @@ def _issued(
         _line(invoice, position, line, month, has_before=before is not None)
         for position, line in enumerate(lines, start=1)
     )
-    _record(invoice, before)
+    _record(invoice, before, reason=order.reason)
     return invoice
 
 
@@ -281,12 +293,13 @@ def fraction_text(value: Fraction | None) -> str:
     return "" if value is None else f"{value.numerator}/{value.denominator}"
 
 
-def _record(invoice: Invoice, before: Invoice | None) -> None:
+def _record(invoice: Invoice, before: Invoice | None, *, reason: str) -> None:
     """Tell the log of its buyer what was issued in place of what."""
     record_event(
         action="invoice.issued",
         subject=str(invoice),
         organisation=invoice.buyer,
+        reason=reason,
         before=None if before is None else {"invoice": before.pk, "amount_gbp": str(before.amount_gbp)},
         after={
             "invoice": invoice.pk,

@@ -18,7 +18,8 @@ class Invoices(PageView):
     def get(self, request: HttpRequest) -> HttpResponse:
         page = page_of(request, found_invoices(organisation=self.viewer.organisation), n=ROWS_A_PAGE)
         rows = [invoice_line_up(invoice) for invoice in page.rows]
-        return self.page("markets/invoices.html", {"page": page, "rows": rows})
+        context = {"page": page, "rows": rows, "may_issue": self.viewer.may(Action.ISSUE_INVOICES)}
+        return self.page("markets/invoices.html", context)
 
 
 class InvoicePage(PageView):
