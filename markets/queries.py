@@ -12,6 +12,8 @@ from aggregator.models import Enrolment, NetworkNode, Organisation, TenantManage
 from dispatch.models import Setpoint
 from markets.models import (
     Contract,
+    ControlGroup,
+    ControlGroupMember,
     CycleNode,
     CycleRun,
     DeliveredVolumeFile,
@@ -33,6 +35,7 @@ from markets.models import (
 )
 
 T = TypeVar("T", FlexRequest, FlexOffer, Contract, FlexOrder)
+U = TypeVar("U", Nomination, ControlGroup)
 SEES_EVERY_STATEMENT = (Organisation.Kind.MARKET_OPERATOR, Organisation.Kind.PLATFORM)
 
 
@@ -235,15 +238,29 @@ def flex_orders_seen_by(organisation: Organisation) -> QuerySet[FlexOrder]:
 
 def nominations_seen_by(organisation: Organisation) -> QuerySet[Nomination]:
     """Nominated baselines: a DSRSP its own, a DNO those for products it buys, the platform all."""
+    return _under_products(Nomination.objects, organisation).select_related("organisation", "product", "node")
+
+
+def control_groups_seen_by(organisation: Organisation) -> QuerySet[ControlGroup]:
+    """Control groups, without their EVSEs: a DSRSP its own, a DNO those for products it buys, the platform all."""
+    return _under_products(ControlGroup.objects, organisation).select_related("organisation", "product", "node")
+
+
+def control_group_members_seen_by(organisation: Organisation) -> QuerySet[ControlGroupMember]:
+    """EVSEs of control groups: a DSRSP its own, the platform all, nobody else any."""
     if organisation.kind == Organisation.Kind.DSRSP:
-        rows = Nomination.objects.for_tenant(organisation)
-    else:
-        rows = Nomination.objects.across_tenants()
-        if organisation.kind == Organisation.Kind.DNO:
-            rows = rows.filter(product__buyer=organisation)
-        elif organisation.kind != Organisation.Kind.PLATFORM:
-            rows = rows.none()
-    return rows.select_related("organisation", "product", "node")
+        return ControlGroupMember.objects.for_tenant(organisation)
+    rows = ControlGroupMember.objects.across_tenants()
+    return rows if organisation.kind == Organisation.Kind.PLATFORM else rows.none()
+
+
+def _under_products(rows: TenantManager[U], organisation: Organisation) -> QuerySet[U]:
+    if organisation.kind == Organisation.Kind.DSRSP:
+        return rows.for_tenant(organisation)
+    found = rows.across_tenants()
+    if organisation.kind == Organisation.Kind.DNO:
+        return found.filter(product__buyer=organisation)
+    return found if organisation.kind == Organisation.Kind.PLATFORM else found.none()
 
 
 def _own(rows: TenantManager[T], organisation: Organisation) -> QuerySet[T]:

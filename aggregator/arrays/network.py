@@ -64,6 +64,14 @@ def find_node(code: str) -> NetworkNode:
     return node
 
 
+def with_nodes_above(node: NetworkNode) -> list[NetworkNode]:
+    """The node and all above it, the root last."""
+    above = [node]
+    while above[-1].parent is not None and above[-1].parent not in above:
+        above.append(above[-1].parent)
+    return above
+
+
 def load_area(*, root: NetworkNode, starts_at: datetime, ends_at: datetime) -> NetworkArea:
     """Load ``root`` and all below it, with the tightest rating of each node in ``[starts_at, ends_at)``."""
     node = _nodes(root.pk)

@@ -1,6 +1,6 @@
 from dispatch.models.parts import PartRound, SolvePart
 from dispatch.models.runs import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint
-from dispatch.models.targets import TargetSignal
+from dispatch.models.targets import SparedEvse, TargetSignal
 
 __all__ = [
     "DispatchRun",
@@ -10,5 +10,6 @@ __all__ = [
     "RunRequest",
     "Setpoint",
     "SolvePart",
+    "SparedEvse",
     "TargetSignal",
 ]

@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 
-from aggregator.models import NetworkNode, Organisation
+from aggregator.models import EVSE, NetworkNode, Organisation, TenantManager
 
 
 class TargetSignal(models.Model):
@@ -40,3 +40,24 @@ class TargetSignal(models.Model):
 
     def __str__(self) -> str:
         return self.reference
+
+
+class SparedEvse(models.Model):
+    """An EVSE that a request does not call on: it is planned as if the request had not been made.
+
+    Fixed when the request is put under its product, and never changed: dispatch, instructions and settlement agree.
+    """
+
+    signal = models.ForeignKey(TargetSignal, on_delete=models.PROTECT, related_name="spared")
+    evse = models.ForeignKey(EVSE, on_delete=models.PROTECT, related_name="+")
+    organisation = models.ForeignKey(
+        Organisation, on_delete=models.PROTECT, related_name="+", help_text="the DSRSP it is enrolled with"
+    )
+
+    objects = TenantManager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["signal", "evse"], name="spared_evse_once_a_request")]
+
+    def __str__(self) -> str:
+        return f"EVSE {self.evse_id} spared by request {self.signal_id}"

@@ -12,6 +12,7 @@ from aggregator.core.errors import FlexError
 from aggregator.core.readings import PERIODS_A_DAY
 from aggregator.core.types import Int32Array, IntArray
 from aggregator.models import Enrolment
+from markets.arrays.control_groups import spared_evses
 from markets.arrays.settlement import Portfolios, load_portfolios, order_of
 from markets.core.evse_volume import LARGEST_KWH, NO_VALUE
 from markets.core.month import NOT_IN_IT, Members
@@ -37,14 +38,22 @@ def events_between(*, starts_at: datetime, ends_at: datetime) -> QuerySet[FlexEv
 
 
 def load_portfolios_of(*, events: Sequence[FlexEvent]) -> list[Portfolios]:
-    """Load who takes part in each event; events of one node between which no enrolment changed share one answer."""
+    """Load who takes part in each event.
+
+    Events of one node that spare the same EVSEs, and between which no enrolment changed, share one answer.
+    """
     changes = _enrolment_changes(events)
-    known: dict[tuple[int, int, int | None], Portfolios] = {}
+    known: dict[tuple[int, int, int | None, bytes], Portfolios] = {}
     found = []
     for event in events:
         order = order_of(event)
         n_before = int(np.searchsorted(changes, _naive(event.signal.starts_at), side="right"))
-        key = (event.signal.node_id, n_before, order.organisation_id if order else None)
+        key = (
+            event.signal.node_id,
+            n_before,
+            order.organisation_id if order else None,
+            spared_evses(event=event).tobytes(),
+        )
         if key not in known:
             known[key] = load_portfolios(event=event)
         found.append(known[key])

@@ -8,6 +8,7 @@ from django.db import connection
 from psycopg import sql
 
 from aggregator.core.types import IntArray
+from markets.arrays.control_groups import is_compared
 from markets.arrays.nominations import nominations_known
 from markets.models import Instruction, SettlementRun, SettlementSeal, Statement
 
@@ -163,6 +164,8 @@ def _parts(settlement: SettlementRun, *, released_at: datetime) -> list[tuple[st
     owners = published.values_list("organisation_id", flat=True)
     nominated = nominations_known(event=event, organisation_pks=owners, as_of=settlement.as_of)
     parts += [(kind.BASELINE, f"markets_nomination id {pk}") for pk in nominated.values_list("pk", flat=True)]
+    if is_compared(event.product):
+        parts.append((kind.BASELINE, f"dispatch_sparedevse signal_id {event.signal_id}"))
     # While its day goes on, what a run issues is still written.
     if run.grid.ends_at <= released_at:
         parts.append((kind.PLAN, f"dispatch_issuedsetpoint run_id {run.pk}"))

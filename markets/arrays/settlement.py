@@ -17,6 +17,7 @@ from aggregator.core.timegrid import LONDON, SETTLEMENT_PERIOD, TimeGrid, utc
 from aggregator.core.types import BoolArray, FloatArray, IntArray, TimeArray
 from aggregator.models import Organisation
 from dispatch.models import DispatchRun, Setpoint, TargetSignal
+from markets.arrays.control_groups import NOBODY, HeldOut, load_held_out, spared_evses
 from markets.core.baseline import BaselineHistory, BaselineRule
 from markets.core.baseline_methods import METHODS
 from markets.core.evse_baseline import event_table, evse_volume
@@ -34,14 +35,16 @@ class Portfolios:
 
     Attributes:
         organisations: (n_unit,) who is settled.
-        evse_pks, meter_pks: (n_evse,).
+        evse_pks, meter_pks: (n_evse,) of those the event calls on: no EVSE of a control group is among them.
         unit: (n_evse,) index of each EVSE's DSRSP.
+        held_out: the DSRSPs' control groups.
     """
 
     organisations: tuple[Organisation, ...]
     evse_pks: IntArray
     meter_pks: IntArray
     unit: IntArray
+    held_out: HeldOut = NOBODY
 
     @property
     def unit_ids(self) -> tuple[str, ...]:
@@ -50,6 +53,11 @@ class Portfolios:
     @property
     def n_unit(self) -> int:
         return len(self.organisations)
+
+    @property
+    def read_meter_pks(self) -> IntArray:
+        """(n_meter,) every meter a settlement reads, ascending."""
+        return np.union1d(self.meter_pks, self.held_out.meter_pks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +92,25 @@ def event_grid(signal: TargetSignal) -> TimeGrid:
 
 
 def load_portfolios(*, event: FlexEvent) -> Portfolios:
-    """Load who takes part in an event: the EVSEs under its node, with the DSRSP each is enrolled with at the start."""
+    """Load who takes part in an event: the EVSEs under its node, with the DSRSP each is enrolled with at the start.
+
+    EVSEs that its request spares take no part: they are whom the others are compared with.
+    """
     signal = event.signal
     area = load_area(root=signal.node, starts_at=signal.starts_at, ends_at=signal.ends_at)
     fleet = load_fleet(area=area, at=signal.starts_at)
-    order = order_of(event)
-    takes_part = np.full(fleet.n_evse, True) if order is None else fleet.dsrsp_pks == order.organisation_id
+    spared_pks, order = spared_evses(event=event), order_of(event)
+    takes_part = ~np.isin(fleet.evse_pks, spared_pks)
+    if order is not None:
+        takes_part &= fleet.dsrsp_pks == order.organisation_id
     dsrsp_pks = fleet.dsrsp_pks[takes_part].tolist()
     organisations = sorted(
         Organisation.objects.filter(pk__in=set(dsrsp_pks)), key=lambda organisation: organisation.code
     )
     index = {organisation.pk: at for at, organisation in enumerate(organisations)}
     unit = np.array([index[pk] for pk in dsrsp_pks], dtype=np.int64)
-    return Portfolios(tuple(organisations), fleet.evse_pks[takes_part], fleet.meter_pks[takes_part], unit)
+    held_out = load_held_out(evse_pks=spared_pks, unit_of=index, zone_pks=fleet.evse_pks, at=signal.starts_at)
+    return Portfolios(tuple(organisations), fleet.evse_pks[takes_part], fleet.meter_pks[takes_part], unit, held_out)
 
 
 def order_of(event: FlexEvent) -> FlexOrder | None:
@@ -105,10 +119,13 @@ def order_of(event: FlexEvent) -> FlexOrder | None:
 
 
 def portfolio_sha256(portfolios: Portfolios) -> str:
-    """Digest of who takes part: each EVSE with its meter and its DSRSP, in any order."""
+    """Digest of who takes part, and of who is kept out: each EVSE with its meter and its DSRSP, in any order."""
     codes = portfolios.unit_ids
     who = zip(portfolios.evse_pks.tolist(), portfolios.meter_pks.tolist(), portfolios.unit.tolist(), strict=True)
     cells = sorted(f"{evse} {meter} {codes[unit]}" for evse, meter, unit in who)
+    of_control = portfolios.held_out
+    held_out = zip(of_control.evse_pks.tolist(), of_control.meter_pks.tolist(), of_control.unit.tolist(), strict=True)
+    cells += sorted(f"control {evse} {meter} {codes[unit]}" for evse, meter, unit in held_out)
     return hashlib.sha256("\n".join(cells).encode()).hexdigest()
 
 
@@ -139,7 +156,7 @@ def load_portfolio_readings(
         last_day=grid.ends_at.date(),
         as_of=as_of,
     )
-    event_kwh = _at(energy, starts)
+    event_kwh = energy_at(energy, starts)
     counts = read_throughout(event_kwh) if with_event else np.ones(len(event_kwh), dtype=np.bool_)
     totals = _Totals(energy, portfolios, counts, event.product.min_meters_share)
     history = BaselineHistory(
@@ -223,7 +240,7 @@ class _Totals:
 
     def at(self, instants: TimeArray) -> FloatArray:
         """(n_unit, n_instant) kWh."""
-        values = _at(self.energy, instants)[self.counts]
+        values = energy_at(self.energy, instants)[self.counts]
         unit = self.portfolios.unit[self.counts]
         return portfolio_kwh(values, unit, n_unit=self.portfolios.n_unit, min_share=self.min_share)
 
@@ -233,7 +250,7 @@ class _Totals:
         return flat.reshape(self.portfolios.n_unit, len(instants), -1)
 
 
-def _at(energy: MeterEnergy, instants: TimeArray) -> FloatArray:
+def energy_at(energy: MeterEnergy, instants: TimeArray) -> FloatArray:
     """(n_meter, n_instant) energy of the half-hours that start at these instants; all lie in the days loaded."""
     first = np.datetime64(energy.first_day, "s")
     period = ((instants - first) // np.timedelta64(1800, "s")).astype(np.int64)

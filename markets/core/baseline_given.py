@@ -96,6 +96,7 @@ class ControlGroupRule:
 
     Attributes:
         form: add the difference of the window before, or multiply by its ratio.
+        min_evses: with fewer of the group's EVSEs read there is no baseline; no rule found states a number.
         adjustment_periods, adjustment_gap_periods, min_adjustment_periods: as in ``BaselineRule``.
     """
 
@@ -107,8 +108,11 @@ class ControlGroupRule:
     min_adjustment_periods: int = 3
     floor_at_zero: bool = True
     level: BaselineLevel = "portfolio"
+    min_evses: int = 10
 
     def __post_init__(self) -> None:
+        if self.min_evses < 1:
+            raise InvalidBaselineRule(f"{self.name}: min_evses is {self.min_evses}, expected 1 or more")
         if self.form not in get_args(ControlForm) or self.adjustment_gap_periods < 0:
             raise InvalidBaselineRule(f"{self.name}: form is difference or ratio, the gap not negative")
         if not 1 <= self.min_adjustment_periods <= self.adjustment_periods:
@@ -152,6 +156,8 @@ class ControlGroup:
         n_evse: (n_row,) EVSEs in the control group of each row.
         event_kwh: (n_row, n_period) energy of that group in the event; NaN is a missing read.
         window_kwh: (n_row, n_window) its energy in the window before.
+        n_held_out: (n_row,) EVSEs kept out of the event, of which those that were not read are not in ``n_evse``; None
+            where nobody was kept out on purpose.
 
     Raises:
         InvalidControlGroup: shapes that do not fit, fewer than 0 EVSEs, infinite energy.
@@ -160,6 +166,7 @@ class ControlGroup:
     n_evse: IntArray
     event_kwh: FloatArray
     window_kwh: FloatArray
+    n_held_out: IntArray | None = None
 
     def __post_init__(self) -> None:
         n_row = len(self.n_evse)

@@ -14,7 +14,7 @@ class InvalidInstruction(FlexError):
 
 
 def instructed_kw(
-    expected_kw: FloatArray, planned_kw: FloatArray, *, target_kw: float, direction: Direction
+    expected_kw: FloatArray, planned_kw: FloatArray, *, target_kw: float | FloatArray, direction: Direction
 ) -> FloatArray:
     """Share out a request among the portfolios in its zone.
 
@@ -26,6 +26,7 @@ def instructed_kw(
             instructed).
         planned_kw: (n_unit, n_period) power of the portfolio's setpoints, NaN where nothing was planned (then nothing
             is instructed either).
+        target_kw: of these portfolios together: one power, or one for each period.
 
     Returns:
         (n_unit, n_period) kW in the direction asked, 0 or more, in whole steps of 0.1 kW.
@@ -35,7 +36,8 @@ def instructed_kw(
 
     Source: docs/methods/settlement.md
     """
-    if expected_kw.shape != planned_kw.shape or not (np.isfinite(target_kw) and target_kw >= 0):
+    is_target = bool((np.isfinite(target_kw) & (np.asarray(target_kw) >= 0)).all())
+    if expected_kw.shape != planned_kw.shape or not is_target:
         raise InvalidInstruction(
             f"expected {expected_kw.shape} and planned {planned_kw.shape} power must agree in shape and the target, "
             f"{target_kw} kW, be 0 or more"

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from aggregator.core.errors import Detail
 from aggregator.core.findings import FindingNote
 from markets.core.baseline import BaselineHistory, BaselineRule, EventBaseline
-from markets.core.baseline_given import NominationRule, nominated_kwh
+from markets.core.baseline_given import ControlGroupRule, NominationRule, nominated_kwh
 from markets.core.baseline_methods import BaselineFacts, Rule
 
 
@@ -29,6 +30,8 @@ def method_findings(
             message=f"a nomination for {n_late[row]} half-hours came after the deadline: {stands}",
             details={"n_period": int(n_late[row])},
         )
+    if isinstance(rule, ControlGroupRule):
+        yield from _control_findings(rule, history, facts)
     for row in np.flatnonzero(n_without).tolist():
         yield FindingNote(
             code="baseline.none",
@@ -36,10 +39,37 @@ def method_findings(
             message=f"{rule.name} gives no baseline for {n_without[row]} half-hours: nothing delivered in them",
             details={"n_period": int(n_without[row])},
         )
-    for row in np.flatnonzero(~baseline.is_adjusted).tolist():
+    has_baseline = n_without < history.grid.n_period
+    for row in np.flatnonzero(~baseline.is_adjusted & has_baseline).tolist():
         yield FindingNote(
             code="baseline.not_adjusted",
             subject=history.row_ids[row],
             message="the control group cannot be compared in the window before the event: left unadjusted",
             details={"n_missing": int(np.isnan(history.adjustment_metered_kwh[row]).sum())},
         )
+
+
+def _control_findings(rule: ControlGroupRule, history: BaselineHistory, facts: BaselineFacts) -> Iterator[FindingNote]:
+    """Yield, per row, a control group of which too few EVSEs were read, and one that lost some."""
+    if facts.control is None or facts.control.n_held_out is None:
+        return
+    n_unknown = np.isnan(facts.control.event_kwh).sum(axis=1).tolist()
+    for row, (n_held_out, n_evse) in enumerate(
+        zip(facts.control.n_held_out.tolist(), facts.control.n_evse.tolist(), strict=True)
+    ):
+        details: dict[str, Detail] = {"n_held_out": n_held_out, "n_read": n_evse, "n_needed": rule.min_evses}
+        if n_unknown[row]:
+            yield FindingNote(
+                code="baseline.control_group_too_small",
+                subject=history.row_ids[row],
+                message=f"{n_held_out} EVSEs were kept out of the event as its control group, {n_evse} of them count, "
+                f"{rule.min_evses} are needed in each half-hour: {n_unknown[row]} half-hours have too few",
+                details={**details, "n_period": n_unknown[row]},
+            )
+        elif n_evse < n_held_out:
+            yield FindingNote(
+                code="baseline.control_evses_left_out",
+                subject=history.row_ids[row],
+                message=f"{n_held_out - n_evse} of the control group's {n_held_out} EVSEs have a gap: left out of it",
+                details=details,
+            )

@@ -6,6 +6,7 @@ from markets.models.allocation import (
     SecondaryUnit,
 )
 from markets.models.causes import ReboundPeriod, ShortfallCause
+from markets.models.control_groups import ControlGroup, ControlGroupMember
 from markets.models.cycles import CycleNode, CycleRun
 from markets.models.events import FlexEvent, Instruction
 from markets.models.evidence import SettlementSeal, StatementReason
@@ -31,6 +32,8 @@ __all__ = [
     "AssetRegistration",
     "BoundaryVolume",
     "Contract",
+    "ControlGroup",
+    "ControlGroupMember",
     "CycleNode",
     "CycleRun",
     "DeliveredVolumeFile",

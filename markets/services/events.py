@@ -10,6 +10,7 @@ from aggregator.core.errors import FlexError
 from dispatch.models import TargetSignal
 from markets.core.payment import steepest_slope
 from markets.models import FlexEvent, Product
+from markets.services.control_groups import spare_control_groups
 from markets.services.rules import performance_rule
 
 PENNY = Decimal("0.01")
@@ -47,15 +48,19 @@ class TooShort(FlexError):
 def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: Decimal) -> FlexEvent:
     """Put a request under the product's newest version that was valid when it was received.
 
+    Whom control groups keep out of it is fixed with it (``control_groups.spare_control_groups``).
+
     Raises:
         InvalidPrice, UnknownProduct, TooLittleNotice, TooShort, ShortfallTooCheap: as for ``product_for``.
         EventConflict: the request is under another product or price already.
     """
     product = product_for(signal=signal, product_code=product_code, price_gbp_per_mwh=price_gbp_per_mwh)
     with transaction.atomic():
-        event, _ = FlexEvent.objects.get_or_create(
+        event, is_new = FlexEvent.objects.get_or_create(
             signal=signal, defaults={"product": product, "price_gbp_per_mwh": price_gbp_per_mwh}
         )
+        if is_new:
+            spare_control_groups(event=event)
     if (event.product_id, event.price_gbp_per_mwh) != (product.pk, price_gbp_per_mwh):
         raise EventConflict(
             f"request {signal.reference} is already under {event.product} at {event.price_gbp_per_mwh} GBP/MWh",

@@ -15,7 +15,7 @@ from markets.services.orders_events import order_to_dispatch
 from markets.services.orders_shared import TradeRefused, check_act
 from markets.services.request_check import ask_once
 from markets.services.requests import DispatchRequest, RequestPlan, plan_request
-from markets.services.settlement import expected_power_kw
+from markets.services.settlement import expected_held_out_kw, expected_power_kw
 from markets.services.settlement_load import direction_of
 
 LEAST_SHORTFALL_GBP_PER_KWH = 1.0
@@ -113,8 +113,9 @@ def expected_target_kw(*, order: FlexOrder, now: datetime) -> float:
         states=("dispatched",),
     )
     all_orders = [order, *(other for other in others if other.pk != order.pk)]
+    expected_kw = expected_power_kw(event=event, portfolios=portfolios, as_of=now)
     return target_of_orders(
-        expected_power_kw(event=event, portfolios=portfolios, as_of=now),
+        expected_kw + expected_held_out_kw(expected_kw, portfolios),
         add_orders(all_orders, starts_at=order.starts_at, n_period=n_period),
         direction=direction_of(event),
     )

@@ -6,6 +6,7 @@ from aggregator.models import Organisation, as_platform
 from aggregator.services.turns import take_turn
 from dispatch.models import TargetSignal
 from markets.models import FlexEvent, FlexOrder
+from markets.services.control_groups import spare_control_groups
 from markets.services.orders_shared import UnknownTrade, move, record, standing
 
 
@@ -52,6 +53,7 @@ def dispatch_under_order(
     event = FlexEvent.objects.create(
         product=order.market.product, signal=signal, price_gbp_per_mwh=order.price_gbp_per_mwh
     )
+    spare_control_groups(event=event)
     order.event = event
     order.save(update_fields=["event"])
     facts = {"request": signal.reference, "target_kw": signal.target_kw}

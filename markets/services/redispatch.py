@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from aggregator.arrays.network import with_nodes_above
 from aggregator.core.errors import FlexError
 from aggregator.core.timegrid import charging_dates, charging_day
 from aggregator.models import AvailabilityForecast, Job, NetworkNode, Tariff
@@ -42,7 +43,7 @@ def area_to_dispatch(*, node: NetworkNode, starts_at: datetime, ends_at: datetim
     Raises:
         NoTariff: no run names a tariff, and there is not just one.
     """
-    above = _with_ancestors(node)
+    above = with_nodes_above(node)
     last = DispatchRun.objects.filter(area__in=above).order_by("-created_at", "-pk").first()
     days = charging_dates(starts_at, ends_at)
     if last is not None:
@@ -85,14 +86,6 @@ def dispatch_area_job(*, area: str, day: str, tariff: str, now: datetime) -> dic
     instructed = _instruct(run, now)
     logger.info("dispatched %s anew for %s: run %s, %d events instructed", area, day, run.pk, len(instructed))
     return {"run": run.pk, "instructed": instructed}
-
-
-def _with_ancestors(node: NetworkNode) -> list[NetworkNode]:
-    """The node and all above it, the root last."""
-    above = [node]
-    while above[-1].parent is not None and above[-1].parent not in above:
-        above.append(above[-1].parent)
-    return above
 
 
 def _forecast(area: str, day: date, now: datetime) -> AvailabilityForecast:

@@ -33,13 +33,15 @@ from markets.arrays.statements import (
     store_statements,
 )
 from markets.core.baseline import BaselineRule
-from markets.core.baseline_methods import BaselineFacts, baseline_kwh
+from markets.core.baseline_given import ControlGroupRule
+from markets.core.baseline_methods import BaselineFacts, Rule, baseline_kwh, history_rule, method_rule
+from markets.core.control_group import held_out_kw
 from markets.core.instruct import instructed_kw
 from markets.core.run_codes import check_code, next_code
 from markets.core.settle import SettlementResult
-from markets.models import FlexEvent, Instruction, SettlementRun, Statement
+from markets.models import FlexEvent, Instruction, Product, SettlementRun, Statement
 from markets.services.causes import explain_settlement, store_explanation
-from markets.services.rules import baseline_method, baseline_rule
+from markets.services.rules import baseline_method
 from markets.services.settlement_load import LoadedEvent, direction_of, left_out, load_event
 from markets.services.settlement_pay import claim_and_settle
 from markets.services.settlement_reasons import store_reasons
@@ -48,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 CANCELLED = "cancelled"  # state of an order
 METHOD = "scheduled-utilisation-1"
+BEFOREHAND = "rolling-10-in-10"  # what a portfolio with a control group is expected to draw
 
 
 class EventNotOver(FlexError):
@@ -74,8 +77,12 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
     expected_kw = expected_power_kw(event=event, portfolios=portfolios, as_of=run.as_of)
     planned_kw = load_planned_kw(event=event, run=run, portfolios=portfolios)
     if order is None:
+        others_kw = expected_held_out_kw(expected_kw, portfolios).sum(axis=0)
         asked_kw = instructed_kw(
-            expected_kw, planned_kw, target_kw=event.signal.target_kw, direction=direction_of(event)
+            expected_kw,
+            planned_kw,
+            target_kw=np.maximum(event.signal.target_kw - others_kw, 0.0),
+            direction=direction_of(event),
         )
     else:
         asked_kw = np.where(np.isnan(planned_kw), 0.0, np.array(order.power_kw))
@@ -105,16 +112,32 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
 
 def expected_power_kw(*, event: FlexEvent, portfolios: Portfolios, as_of: datetime) -> FloatArray:
     """(n_unit, n_period) power expected before an event, which may be unstored; NaN where too little is known."""
-    method = baseline_method(event.product)
-    rule = replace(baseline_rule(event.product), adjustment_periods=0, min_adjustment_periods=0)
+    method = _method_beforehand(event.product)
+    rule = replace(history_rule(method), adjustment_periods=0, min_adjustment_periods=0)
     readings = load_portfolio_readings(event=event, portfolios=portfolios, rule=rule, as_of=as_of, with_event=False)
     grid, facts = readings.history.grid, BaselineFacts()
     if isinstance(method, BaselineRule):
         method = rule
     else:
-        facts = load_baseline_facts(event=event, portfolios=portfolios, evses=None, as_of=as_of)
+        facts = load_baseline_facts(event=event, method=method, portfolios=portfolios, evses=None, as_of=as_of)
     expected_kw: FloatArray = baseline_kwh(method, readings.history, facts).baseline_kwh / grid.step_h
     return expected_kw
+
+
+def expected_held_out_kw(expected_kw: FloatArray, portfolios: Portfolios) -> FloatArray:
+    """(n_unit, n_period) power expected of the control groups' EVSEs in the zone, which count to its target too."""
+    held_out = portfolios.held_out
+    return held_out_kw(
+        expected_kw,
+        n_called=np.bincount(portfolios.unit, minlength=portfolios.n_unit),
+        n_held_out=np.bincount(held_out.unit[held_out.in_zone], minlength=portfolios.n_unit),
+    )
+
+
+def _method_beforehand(product: Product) -> Rule:
+    """The product's method, or where it compares with a control group, which has drawn nothing yet, like days."""
+    method = baseline_method(product)
+    return method_rule(BEFOREHAND) if isinstance(method, ControlGroupRule) else method
 
 
 def settle_event(

@@ -65,7 +65,9 @@ def settlement_inputs(
     """Everything one event's settlement computes with, as known at ``as_of``."""
     method, facts = baseline_method(event.product), BaselineFacts()
     if not isinstance(method, BaselineRule):
-        facts = load_baseline_facts(event=event, portfolios=portfolios, evses=readings.evses, as_of=as_of)
+        facts = load_baseline_facts(
+            event=event, method=method, portfolios=portfolios, evses=readings.evses, as_of=as_of
+        )
     return SettlementInputs(
         unit_ids=portfolios.unit_ids,
         direction=direction_of(event),

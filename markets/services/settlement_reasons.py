@@ -25,7 +25,9 @@ def store_reasons(*, settlement: SettlementRun, portfolios: Portfolios, readings
         return
     windows = _windows(settlement, readings.history)
     arrivals = _arrivals(settlement, before, portfolios, readings.history)
-    unit_of = dict(zip(portfolios.meter_pks.tolist(), portfolios.unit.tolist(), strict=True))
+    held_out = portfolios.held_out
+    read = np.concatenate([portfolios.meter_pks, held_out.meter_pks]).tolist()
+    unit_of = dict(zip(read, np.concatenate([portfolios.unit, held_out.unit]).tolist(), strict=True))
     unit = np.array([unit_of[pk] for pk in arrivals.meter_pks.tolist()], dtype=np.int64)
     shared = tuple(
         input_reasons(
@@ -92,7 +94,7 @@ def _arrivals(
 ) -> Arrivals:
     first = history.days[0] if history.days else history.grid.starts_at.date()
     return load_arrivals(
-        meter_pks=portfolios.meter_pks,
+        meter_pks=portfolios.read_meter_pks,
         first_day=first - timedelta(days=1),
         last_day=history.grid.ends_at.date(),
         after=before.as_of,

@@ -212,7 +212,7 @@ def _days(settlement: SettlementRun, loaded: LoadedEvent) -> ReadDays:
     history = loaded.inputs.history
     first = history.days[0] if history.days else history.grid.starts_at.date()
     return ReadDays(
-        meter_pks=loaded.portfolios.meter_pks,
+        meter_pks=loaded.portfolios.read_meter_pks,
         first_day=first - timedelta(days=1),
         last_day=history.grid.ends_at.date(),
         as_of=settlement.as_of,

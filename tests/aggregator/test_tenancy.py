@@ -24,10 +24,13 @@ from aggregator.models import (
     TenantRequired,
     acting_for,
 )
+from dispatch.models import SparedEvse
 from markets.models import (
     AssetRegistration,
     BoundaryVolume,
     Contract,
+    ControlGroup,
+    ControlGroupMember,
     DeliveredVolumeFile,
     DeviationVolume,
     FlexOffer,
@@ -62,6 +65,7 @@ SHARED = {
 NOT_OF_A_CYCLE = {
     *(ControlAct, Event, Finding, FleetUpload, IdempotentRequest),
     *(Contract, FlexOffer, FlexOrder, InstructionStop, Nomination),
+    *(ControlGroup, ControlGroupMember, SparedEvse),
     *(AssetRegistration, BoundaryVolume, DeliveredVolumeFile, DeviationVolume, SecondaryUnit),
     *(Invoice, InvoiceLine, ReboundPeriod, ShortfallCause, StatementReason),
 }

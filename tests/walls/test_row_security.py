@@ -22,8 +22,9 @@ from aggregator.models import acting_for, as_nobody, as_platform
 from aggregator.row_security import KeysOf, Policy
 from dispatch import part_policies as parts
 from dispatch import policies as middle
+from dispatch import spared_policies
 from markets import cause_policies as causes
-from markets import invoice_policies, settlement_policies
+from markets import control_group_policies, invoice_policies, settlement_policies
 from markets import ledger_policies as ledger
 from markets import nomination_policies as nominations
 from markets import policies as top
@@ -41,6 +42,7 @@ POLICIES = (
     *ground.POLICIES,
     *middle.POLICIES,
     *parts.POLICIES,
+    *spared_policies.POLICIES,
     *top.POLICIES,
     *trading.POLICIES,
     *ledger.POLICIES,
@@ -49,6 +51,7 @@ POLICIES = (
     *volumes.POLICIES,
     *causes.POLICIES,
     *nominations.POLICIES,
+    *control_group_policies.POLICIES,
     *invoice_policies.POLICIES,
 )
 FUNCTIONS = (

@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from aggregator.models import NetworkNode
+from aggregator.models import EVSE, NetworkNode
+from dispatch.models import SparedEvse, TargetSignal
 from markets.models import (
     Contract,
+    ControlGroup,
+    ControlGroupMember,
     FlexOffer,
     FlexOrder,
     FlexRequest,
@@ -50,6 +53,13 @@ def make_trading(rows: Any, nodes: dict[str, NetworkNode]) -> None:
     for dsrsp, buyer, node in (("amber", "north", up), ("blue", "south", nodes["south-asked"])):
         nomination = make_nomination(markets[buyer].product, rows.organisations[dsrsp], node)
         rows.read_by(nomination, dsrsp, buyer, "headroom")
+        group, member = make_control_group(markets[buyer].product, rows.organisations[dsrsp], node)
+        rows.read_by(group, dsrsp, buyer, "headroom")
+        rows.read_by(member, dsrsp, "headroom")
+        signal = TargetSignal.objects.filter(issued_by=rows.organisations[buyer]).order_by("pk")[0]
+        spared = SparedEvse(signal=signal, evse=member.evse, organisation=member.organisation)
+        spared.save()
+        rows.read_by(spared, dsrsp, "headroom")
     told = Instruction.objects.across_tenants().select_related("organisation", "event__product__buyer")
     for instruction in told.order_by("pk"):
         stop = InstructionStop(
@@ -131,6 +141,18 @@ def make_nomination(product: Product, dsrsp: Any, node: NetworkNode, **changes: 
     nomination = Nomination(organisation=dsrsp, product=product, node=node, **{**stated, **changes})
     nomination.save()
     return nomination
+
+
+def make_control_group(
+    product: Product, dsrsp: Any, node: NetworkNode, **changes: Any
+) -> tuple[ControlGroup, ControlGroupMember]:
+    stated = {"valid_from": NOON.date(), "n_evse": 1, "recorded_at": NOON - timedelta(days=2)}
+    group = ControlGroup(organisation=dsrsp, product=product, node=node, **{**stated, **changes})
+    group.save()
+    evse = EVSE.objects.for_tenant(dsrsp).order_by("pk")[0]
+    member = ControlGroupMember(group=group, evse=evse, organisation=dsrsp)
+    member.save()
+    return group, member
 
 
 def make_contract(reference: str, market: Market, dsrsp: Any) -> Contract:

@@ -20,6 +20,7 @@ from markets.models import Nomination, Product, SettlementSeal, Statement, State
 from markets.services.cycle import day_ahead
 from markets.services.events import open_event
 from markets.services.nominations import NominationRefused, submit_nominations
+from markets.services.rules import baseline_method
 from markets.services.settlement import instruct_event, settle_event
 from markets.services.verification import seal_settlement, verify_settlement
 from tests.markets.services.test_settlement import dispatch
@@ -197,7 +198,8 @@ class TestSettleEvent:
         metered[np.flatnonzero(portfolios.unit == 0)[0], 2] = NO_VALUE
         read = EvseVolume(event_grid(event.signal), np.zeros_like(metered), metered)
 
-        facts = load_baseline_facts(event=event, portfolios=portfolios, evses=read, as_of=LATER)
+        method = baseline_method(event.product)
+        facts = load_baseline_facts(event=event, method=method, portfolios=portfolios, evses=read, as_of=LATER)
 
         assert facts.nominations.energy_kwh == pytest.approx(np.full((1, 4), 2.0))
         assert facts.n_evse.tolist() == [2, 3]
