@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aggregator.core.types import Float32Array, FloatArray
+from aggregator.core.types import Float32Array, FloatArray, Int16Array
 from dispatch.core.check import check_power, check_setpoints
 from dispatch.core.costs import price_plan
 from dispatch.core.greedy import never
 from dispatch.core.network import Network
 from dispatch.core.problem import DispatchPlan, DispatchProblem, Rung
-from dispatch.core.rounding import round_plan
+from dispatch.core.rounding import price_setpoints, round_plan
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +41,7 @@ def prove(
     elapsed_s: Callable[[], float],
     is_late: Callable[[], bool] = never,
     threads: int = 1,
+    setpoint_a: Int16Array | None = None,
 ) -> DispatchPlan:
     """Price, round and check what is stored.
 
@@ -48,12 +49,16 @@ def prove(
         gap: a solver's plan with a wider one is ``time-boxed``.
         elapsed_s: asked last of all, for the plan's ``solve_s``.
         is_late: asked by the rounding, which may stop at any time.
+        setpoint_a: (n_session, n_period) where it is rounded already.
 
     Raises:
         CheckFailed: the plan broke a limit after all; a bug, and never answered with that plan.
     """
     costs = price_plan(problem, network, candidate.power_kw)
-    rounding = round_plan(problem, network, candidate.power_kw, is_late, threads=threads)
+    if setpoint_a is None:
+        rounding = round_plan(problem, network, candidate.power_kw, is_late, threads=threads)
+    else:
+        rounding = price_setpoints(problem, network, setpoint_a)
     violation_kw = max(
         check_power(problem, candidate.power_kw, costs.unserved_kwh), check_setpoints(problem, rounding.setpoint_a)
     )

@@ -20,6 +20,7 @@ from dispatch.core.scenario import drawn_power_kw
 from dispatch.core.sessions import serveable_kwh
 from dispatch.core.solve import solve
 from dispatch.core.spare import offer_spare, open_periods, valley_kw
+from dispatch.core.spared import Spared, nobody_spared, solve_sparing
 from dispatch.core.steady import CHANGE_GBP, NOTHING_TOLD, Steady, keep_told
 
 
@@ -73,6 +74,7 @@ class Day:
         visits: of the fleet.
         unserved_gbp_per_kwh, tariff, fallback_kw: (n_evse,).
         order: (n_evse,) who is offered spare headroom first.
+        spared: of the fleet's EVSEs and the day's requests; None where all requests call on everybody.
     """
 
     problem: DispatchProblem
@@ -83,6 +85,7 @@ class Day:
     tariff: IntArray
     fallback_kw: FloatArray
     order: IntArray
+    spared: Spared | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,8 +145,10 @@ def redispatch(day: Day, state: FleetState, told: Told, rule: RollingRule) -> Re
         least_chance=rule.least_chance,
         bound_kw=_root_bound_kw(day, rule)[:, now:],
     )
-    plan = solve(
+    plan = solve_sparing(
         remaining.problem,
+        _spared(day, remaining),
+        solver=solve,
         method=rule.method,
         gap=rule.gap,
         time_limit_s=rule.time_limit_s,
@@ -155,6 +160,12 @@ def redispatch(day: Day, state: FleetState, told: Told, rule: RollingRule) -> Re
     drawn_kwh = step_h * drawn_power_kw(remaining.problem, planned_kw).sum(axis=1)
     unserved_kwh = np.maximum(serveable_kwh(remaining.problem) - drawn_kwh, 0.0)
     return Redispatch(remaining, need, plan, setpoint_a, steady.setpoint_a, unserved_kwh, steady.is_changed)
+
+
+def _spared(day: Day, remaining: Remaining) -> Spared:
+    if day.spared is None:
+        return nobody_spared(remaining.problem.n_session, remaining.problem.n_request)
+    return day.spared.of(remaining.evse, remaining.request)
 
 
 def _start(told: Told, remaining: Remaining) -> DispatchPlan | None:
@@ -246,7 +257,8 @@ def _open(
     """
     price, now = day.problem.price_gbp_per_kwh[0], remaining.now
     planned_a = np.concatenate([np.zeros((state.n_evse, now), dtype=np.int16), setpoint_a], axis=1)
-    is_open = open_periods(price, planned_a, day.problem.requests, share=rule.spare_price_share)[:, now:]
+    is_open = open_periods(price, planned_a, day.problem.requests, share=rule.spare_price_share, spared=day.spared)
+    is_open = is_open[:, now:]
     is_open &= ~(state.is_overridden | state.is_offline)[:, np.newaxis]
     is_open[:, : rule.told_periods] &= state.is_present[:, np.newaxis]
     kept = sent_a == setpoint_a[:, : sent_a.shape[1]]

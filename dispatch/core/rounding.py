@@ -86,7 +86,27 @@ def round_plan(
     """
     rounder = _Rounder(problem, network, power_kw)
     rounder.improve(is_late, threads)
-    return rounder.priced()
+    return price_setpoints(problem, network, rounder.setpoint_a)
+
+
+def price_setpoints(problem: DispatchProblem, network: Network, setpoint_a: Int16Array) -> Rounding:
+    """What (n_session, n_period) setpoints cost, from what EVs draw under them."""
+    unserved_kwh = np.zeros(problem.n_session)
+    place_kw = np.zeros((network.tree.n_place, problem.n_period))
+    energy_gbp = kernels.draw(_devices(problem, network), setpoint_a, unserved_kwh, place_kw)
+    node_kw = network.tree.node_kw(place_kw)
+    shortfall = shortfall_kw(problem, node_kw)
+    request_price = np.array([request.shortfall_gbp_per_kwh for request in problem.requests])
+    costs = Costs(
+        energy_gbp=float(energy_gbp),
+        unserved_gbp=float(problem.session_unserved_gbp_per_kwh @ unserved_kwh),
+        shortfall_gbp=float(problem.step_h * (request_price @ shortfall.sum(axis=1))),
+        ramp_gbp=float(problem.step_h * problem.ramp_gbp_per_kwh * ramp_excess_kw(problem, node_kw).sum()),
+        unserved_kwh=unserved_kwh,
+        shortfall_kw=shortfall,
+        node_power_kw=node_kw,
+    )
+    return Rounding(setpoint_a=setpoint_a, unserved_kwh=unserved_kwh, costs=costs)
 
 
 class _Rounder:
@@ -139,26 +159,6 @@ class _Rounder:
                 yield partial(
                     serve_by_swaps, self._devices, self._account, by_place, part, is_last, self.setpoint_a, visits
                 )
-
-    def priced(self) -> Rounding:
-        """What the setpoints cost, from what EVs draw under them."""
-        problem, network = self._problem, self._network
-        unserved_kwh = np.zeros(problem.n_session)
-        place_kw = np.zeros((network.tree.n_place, problem.n_period))
-        energy_gbp = kernels.draw(self._devices, self.setpoint_a, unserved_kwh, place_kw)
-        node_kw = network.tree.node_kw(place_kw)
-        shortfall = shortfall_kw(problem, node_kw)
-        request_price = np.array([request.shortfall_gbp_per_kwh for request in problem.requests])
-        costs = Costs(
-            energy_gbp=float(energy_gbp),
-            unserved_gbp=float(problem.session_unserved_gbp_per_kwh @ unserved_kwh),
-            shortfall_gbp=float(problem.step_h * (request_price @ shortfall.sum(axis=1))),
-            ramp_gbp=float(problem.step_h * problem.ramp_gbp_per_kwh * ramp_excess_kw(problem, node_kw).sum()),
-            unserved_kwh=unserved_kwh,
-            shortfall_kw=shortfall,
-            node_power_kw=node_kw,
-        )
-        return Rounding(setpoint_a=self.setpoint_a, unserved_kwh=unserved_kwh, costs=costs)
 
 
 def _chunks(length: int, size: int) -> Iterator[tuple[int, int]]:

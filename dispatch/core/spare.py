@@ -17,6 +17,7 @@ from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
 from dispatch.core.check import add_up, check_nodes
 from dispatch.core.problem import TURN_UP, DispatchProblem, FlexRequest
 from dispatch.core.rounding import PHASE_KV, ampere_kw, least_a, most_a
+from dispatch.core.spared import Spared
 from dispatch.core.tree import Tree
 
 
@@ -88,7 +89,12 @@ def node_links(problem: DispatchProblem) -> NodeLinks:
 
 
 def open_periods(
-    price_gbp_per_kwh: FloatArray, planned_a: Int16Array, requests: tuple[FlexRequest, ...], *, share: float
+    price_gbp_per_kwh: FloatArray,
+    planned_a: Int16Array,
+    requests: tuple[FlexRequest, ...],
+    *,
+    share: float,
+    spared: Spared | None = None,
 ) -> BoolArray:
     """(n_evse, n_period) where each EVSE may be offered more than its plan, outside every turn-down's window.
 
@@ -98,14 +104,18 @@ def open_periods(
 
     Args:
         planned_a: (n_evse, n_period) amperes of the plan; an EVSE without any is open all day.
+        spared: EVSEs for which the requests that spare them close and open nothing; None for none.
     """
     is_flat = price_gbp_per_kwh.min() == price_gbp_per_kwh.max()
     is_cheap = (price_gbp_per_kwh <= np.quantile(price_gbp_per_kwh, share)) & (
         is_flat | (price_gbp_per_kwh < price_gbp_per_kwh.max())
     )
     is_open: BoolArray = is_cheap | (np.arange(planned_a.shape[1]) >= _end_of_plan(planned_a)[:, np.newaxis])
-    for request in sorted(requests, key=lambda request: -request.direction):  # where both are asked, down wins
-        is_open[:, request.start : request.end] = request.direction == TURN_UP
+    heard = np.full((len(requests), len(planned_a)), True)
+    if spared is not None:
+        heard = ~(spared.by[:, np.newaxis] & spared.who)
+    for at in sorted(range(len(requests)), key=lambda at: -requests[at].direction):  # where both are asked, down wins
+        is_open[heard[at], requests[at].start : requests[at].end] = requests[at].direction == TURN_UP
     return is_open
 
 

@@ -124,6 +124,7 @@ def day_of(*, run: DispatchRun, facts: RunFacts, assembled: Assembled, parameter
         tariff=np.zeros(fleet.n_evse, dtype=np.int64),
         fallback_kw=np.zeros(fleet.n_evse),
         order=np.roll(np.arange(fleet.n_evse), -grid.starts_at.toordinal()),
+        spared=facts.spared,
     )
 
 
@@ -160,7 +161,9 @@ def _fingerprint(run: DispatchRun, day: Day, state: FleetState, told: Told, para
     named = [part for name in sorted(arrays) for part in (name, np.atleast_1d(arrays[name]))]
     states = [np.atleast_1d(getattr(state, name)) for name in state.__slots__]
     visits = [getattr(day.visits, name) for name in day.visits.__slots__]
-    of_day = (day.background_kw, day.unserved_gbp_per_kwh)
+    of_day = [day.background_kw, day.unserved_gbp_per_kwh]
+    if day.spared is not None and day.spared.is_any:
+        of_day += [day.spared.who, day.spared.by]
     return digest(METHOD, run.input_sha256, repr(parameters), *named, *states, *visits, told.sent_a, *of_day)
 
 

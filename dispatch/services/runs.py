@@ -32,13 +32,14 @@ from aggregator.models import AvailabilityForecast, Organisation
 from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
 from dispatch.arrays.shortfall import load_past_shortfall
-from dispatch.arrays.targets import load_signals
+from dispatch.arrays.targets import load_signals, load_spared
 from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
 from dispatch.core.fairness import PastShortfall
 from dispatch.core.portable import problem_to_arrays
 from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, DispatchProblem, FlexRequest
 from dispatch.core.solve import solve
 from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods, valley_kw
+from dispatch.core.spared import Spared, solve_sparing
 from dispatch.models import DispatchRun, TargetSignal
 from dispatch.services.run_log import record_run, refuse_above_cap
 
@@ -70,6 +71,7 @@ class RunFacts:
     price_gbp_per_kwh: FloatArray
     carbon_gco2_per_kwh: FloatArray
     signals: tuple[TargetSignal, ...]
+    spared: Spared
     past: PastShortfall
     findings: tuple[FindingNote, ...]
 
@@ -104,8 +106,14 @@ def run_dispatch(
     if known := same.first():
         logger.info("read %s: run %s has these inputs already, wrote nothing", _inputs(assembled), known.pk)
         return known
-    asked = {"method": parameters.method, "gap": parameters.gap, "time_limit_s": parameters.time_limit_s}
-    plan = solver(assembled.problem, **asked)
+    plan = solve_sparing(
+        assembled.problem,
+        facts.spared.of(assembled.evse),
+        solver=solver,
+        method=parameters.method,
+        gap=parameters.gap,
+        time_limit_s=parameters.time_limit_s,
+    )
     ceilings = _with_spare(facts, assembled, plan, parameters)
     with transaction.atomic():
         take_turn("dispatch", forecast.area_id, forecast.charging_day)
@@ -183,6 +191,7 @@ def load_facts(
     reserve_kw = _reserve(area, fleet, sessions, grid, parameters, min_probability(forecast))
     price = load_prices_gbp_per_kwh(tariff=find_tariff(tariff_code), grid=grid, as_of=as_of)
     carbon = _carbon(grid, as_of, parameters)
+    signals = load_signals(area=area, grid=grid, as_of=as_of)
     return RunFacts(
         grid=grid,
         area=area,
@@ -191,7 +200,8 @@ def load_facts(
         held_back=HeldBack(background_kw, reserve_kw),
         price_gbp_per_kwh=price.values,
         carbon_gco2_per_kwh=carbon.values,
-        signals=load_signals(area=area, grid=grid, as_of=as_of),
+        signals=signals,
+        spared=load_spared(signals=signals, evse_pks=fleet.evse_pks),
         past=load_past_shortfall(
             area_pk=forecast.area_id,
             fleet=fleet,
@@ -311,7 +321,11 @@ def room_for_spare(
     """The spare headroom of a run whose plan is (n_evse, n_period) ``planned_a``."""
     problem = assembled.problem
     is_open = open_periods(
-        problem.price_gbp_per_kwh[0], planned_a, problem.requests, share=parameters.spare_price_share
+        problem.price_gbp_per_kwh[0],
+        planned_a,
+        problem.requests,
+        share=parameters.spare_price_share,
+        spared=facts.spared,
     )
     return SpareRoom(
         problem=fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
@@ -404,4 +418,6 @@ def _fingerprint(assembled: Assembled, facts: RunFacts, parameters: RunParameter
     fleet = facts.fleet  # whole: unused headroom is offered to EVSEs without a session too
     everyone = (fleet.evse_ids, fleet.dsrsp_pks, fleet.node, fleet.phases, fleet.rated_kw, fleet.min_current_a)
     # The background beside the limits it is part of: it bounds spare headroom where no rating is known, too.
-    return digest(METHOD, repr(parameters), references, *everyone, facts.held_back.background_kw, *named)
+    # Only where there is one: what was planned before there were any keeps its fingerprint.
+    spared = (facts.spared.who, facts.spared.by) if facts.spared.is_any else ()
+    return digest(METHOD, repr(parameters), references, *everyone, facts.held_back.background_kw, *named, *spared)

@@ -4,7 +4,7 @@ What to do, in order: a DSRSP draws a group (``draw_control_group``) for a produ
 ``control-group-difference`` or ``control-group-ratio``, for a node and from a day after the one it is drawn on.
 Requests received after that under the product, at or below the node, and that start on a day the group is valid, spare
 the EVSEs whose turn it is: ``open_event`` fixes that, by ``spare_control_groups``. From then on nothing else is asked
-for: ``instruct_event`` leaves them out, and ``settle_event``
+for: dispatch plans them as if the request had not been made, ``instruct_event`` leaves them out, and ``settle_event``
 and ``settle_month`` compare the others with them. A request received before the group was drawn has none, and its
 settlement says ``baseline.control_group_too_small`` and pays nothing.
 """

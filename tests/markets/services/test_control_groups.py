@@ -12,7 +12,8 @@ from aggregator.core.meter_energy import ReadingValues
 from aggregator.core.timegrid import TimeGrid, charging_day, utc
 from aggregator.models import Event, Finding
 from aggregator.services.ingest_readings import ingest_readings
-from dispatch.models import SparedEvse
+from dispatch.models import Setpoint, SparedEvse
+from dispatch.services.delivery import deliver_day
 from dispatch.services.targets import receive_target
 from markets.core.control_group import ControlGroupRefused
 from markets.models import ControlGroup, ControlGroupMember, Instruction, Product, SettledDay, Statement, StatementLine
@@ -67,12 +68,12 @@ def draw(area, **changes) -> ControlGroup:
     return draw_control_group(**stated)
 
 
-def call(area, *, day: date = DAY, reference: str = "CALL-1"):
+def call(area, *, day: date = DAY, reference: str = "CALL-1", hours: tuple[int, int] = (17, 19)):
     signal = receive_target(
         reference=reference,
         node_code=area.feeder.code,
-        starts_at=utc(day, time(17)),
-        ends_at=utc(day, time(19)),
+        starts_at=utc(day, time(hours[0])),
+        ends_at=utc(day, time(hours[1])),
         direction="turn_down",
         kind="response",
         target_kw=5.0,
@@ -322,6 +323,46 @@ class TestSettle:
         for rows in (SparedEvse, ControlGroup, ControlGroupMember):
             with pytest.raises(DatabaseError), transaction.atomic():
                 rows.objects.across_tenants().all().delete()
+
+
+class TestDispatch:
+    def test_plans_the_group_as_if_it_had_not_been_called(self, area):
+        """Called in the cheap hours of the night, all homes would move; those of the group stay where they were."""
+        make_product(area)
+        for dsrsp, home in zip(area.dsrsps, (4, 5), strict=True):
+            draw(area, organisation=dsrsp, evses=[area.evses[home].pseudonym])
+        before = planned(area, dispatch(area))
+        call(area, day=DAY + timedelta(days=1), hours=(0, 5))
+        run = dispatch(area)
+        after = planned(area, run)
+
+        np.testing.assert_array_equal(after[4:], before[4:])
+        assert after[4:].any()
+        assert (after[:4] != before[:4]).any()
+        assert run.method.endswith("sparing")
+
+    def test_dispatches_the_day_anew_without_moving_the_group(self, area):
+        """Delivered under the request, the group's homes are metered what they are without one."""
+        make_product(area)
+        for dsrsp, home in zip(area.dsrsps, (4, 5), strict=True):
+            draw(area, organisation=dsrsp, evses=[area.evses[home].pseudonym])
+        call(area, day=DAY + timedelta(days=1), hours=(0, 5))
+        run = dispatch(area)
+        delivered = deliver_day(run=run, as_of=LATER)
+
+        order = {pk: at for at, pk in enumerate(delivered.fleet.evse_pks.tolist())}
+        night_kwh = delivered.delivery.energy_kwh[:, 24:34].sum(axis=1)
+        kept = [night_kwh[order[area.evses[home].pk]] for home in (4, 5)]
+        moved = [night_kwh[order[area.evses[home].pk]] for home in range(4)]
+        assert min(kept) > 9.0  # 10 and 11 kWh, all of it at the cheap price
+        assert sum(moved) < 15.0  # of the 30 kWh that the other four need in a night
+
+
+def planned(area, run) -> np.ndarray:
+    """(n_home, n_period) amperes planned."""
+    rows = Setpoint.objects.across_tenants().filter(run=run)
+    of_evse = {row.evse_id: row.planned_a for row in rows}
+    return np.array([of_evse[evse.pk] for evse in area.evses])
 
 
 class TestInstruct:
