@@ -15,14 +15,12 @@ NULL = -1
 ROWS_A_PIECE = 20_000
 
 ELEMENT = np.dtype([("size", ">i4"), ("value", ">f8")])
-ARRAY = [
-    ("array_size", ">i4"),
+ARRAY_HEAD = [
     ("n_dimension", ">i4"),
     ("has_null", ">i4"),
     ("oid", ">i4"),
     ("n_element", ">i4"),
     ("first_index", ">i4"),
-    ("energy", ELEMENT, (PERIODS_A_DAY,)),
 ]
 OUTGOING = np.dtype(
     [
@@ -32,11 +30,11 @@ OUTGOING = np.dtype(
         *(("batch_size", ">i4"), ("batch", ">i8")),
         *(("organisation_size", ">i4"), ("organisation", ">i8")),
         *(("received_size", ">i4"), ("received", ">i8")),
-        *ARRAY,
+        ("array_size", ">i4"),
+        *ARRAY_HEAD,
+        ("energy", ELEMENT, (PERIODS_A_DAY,)),
     ]
 )
-# One record of FIND_ROWS in readings.py: what the *send functions of PostgreSQL make of each value.
-INCOMING = np.dtype([("day", ">i4"), ("meter", ">i8"), ("batch", ">i8"), ("received", ">i8"), *ARRAY[1:]])
 ARRAY_HEAD_BYTES = 5 * 4
 
 
@@ -98,17 +96,24 @@ def _pack_piece(
     return packed
 
 
-def unpack(records: bytes) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Rows of ``INCOMING`` from records of day, meter, batch, received_at and an energy array without NULLs.
+def incoming(n_period: int) -> np.dtype[np.void]:
+    """One record of FIND_ROWS in readings.py: what the *send functions of PostgreSQL make of each value."""
+    head = [("day", ">i4"), ("meter", ">i8"), ("batch", ">i8"), ("received", ">i8"), *ARRAY_HEAD]
+    return np.dtype([*head, ("energy", ELEMENT, (n_period,))])
+
+
+def unpack(records: bytes, n_period: int = PERIODS_A_DAY) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Rows from records of day, meter, batch, received_at and an array of ``n_period`` energies without NULLs.
 
     Raises:
         UnexpectedCopy: bytes of another shape, for instance an array with NULLs in it.
     """
-    if len(records) % INCOMING.itemsize:
-        raise UnexpectedCopy(f"{len(records)} bytes are no records of {INCOMING.itemsize} bytes")
-    rows = np.frombuffer(records, dtype=INCOMING)
-    if (rows["energy"]["size"] != 8).any() or (rows["n_element"] != PERIODS_A_DAY).any():
-        raise UnexpectedCopy(f"a record holds something else than {PERIODS_A_DAY} numbers")
+    record = incoming(n_period)
+    if len(records) % record.itemsize:
+        raise UnexpectedCopy(f"{len(records)} bytes are no records of {record.itemsize} bytes")
+    rows = np.frombuffer(records, dtype=record)
+    if (rows["energy"]["size"] != 8).any() or (rows["n_element"] != n_period).any():
+        raise UnexpectedCopy(f"a record holds something else than {n_period} numbers")
     return rows
 
 

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import numpy as np
-from django.db import connection
+from psycopg import sql
 
+from aggregator.arrays.binary_arrays import cursor_of_arrays
 from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
 from aggregator.core.types import IntArray
 from aggregator.models import Organisation
@@ -28,18 +30,20 @@ from markets.models import (
 PARTS = ("paid", "void", "penalised")
 COLUMNS = (
     *("settlement_id", "organisation_id", "direction", "starts_at", "claimed_kwh", "payable_kwh", "compensated_kwh"),
-    *("void_kwh", "penalised_kwh", "evses", "band_from", "band_to", "unmet_evses", "unmet_quanta", "stacking_rules"),
+    *("void_kwh", "penalised_kwh"),
 )
-# In the order of COLUMNS; named types, so that an empty array has one.
-INSERT = """
-INSERT INTO markets_ledgerclaim (
-    settlement_id, organisation_id, direction, starts_at, claimed_kwh, payable_kwh, compensated_kwh,
-    void_kwh, penalised_kwh, evses, band_from, band_to, unmet_evses, unmet_quanta, stacking_rules
-) VALUES (
-    %s, %s, %s, %s, %s, %s, %s,
-    %s, %s, %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]
-) RETURNING id
-"""
+INSERT = sql.SQL("INSERT INTO markets_ledgerclaim ({columns}) VALUES {rows} RETURNING id, organisation_id, starts_at")
+
+
+class _Arrays(NamedTuple):
+    """The arrays of a claim: (n_band,) each, (n_unmet,) each, and the keys of the rules used."""
+
+    evses: IntArray
+    band_from: IntArray
+    band_to: IntArray
+    unmet_evses: IntArray
+    unmet_quanta: IntArray
+    stacking_rules: IntArray
 
 
 def service_of(event: FlexEvent) -> primacy.Service:
@@ -172,23 +176,33 @@ def store_claims(
 ) -> None:
     """Write one claim for each portfolio and half-hour that claims anything; call it in a transaction."""
     rows = _Rows(settlement, organisations, grid, direction, assets, weighed)
-    claims = [
-        rows.claim(unit, period)
-        for unit in range(len(organisations))
-        for period in range(grid.n_period)
-        if rows.wants(unit, period)
-    ]
-    _insert(claims)
-    of_place = {(claim.organisation_id, claim.starts_at): claim for claim in claims}
+    bands, of_place = rows.bands(), dict[tuple[int, datetime], LedgerClaim]()
+    for period in range(grid.n_period):
+        units = [unit for unit in range(len(organisations)) if rows.wants(unit, period)]
+        claims = [rows.claim(unit, period) for unit in units]
+        _insert(claims, [rows.arrays(unit, period, bands) for unit in units])
+        of_place |= {(claim.organisation_id, claim.starts_at): claim for claim in claims}
     LedgerDisplacement.objects.bulk_create(rows.displacements(of_place, events))
 
 
-def _insert(claims: Sequence[LedgerClaim]) -> None:
-    """Insert claims and give them their keys, arrays as they are: Django would prepare each of their numbers alone."""
-    with connection.cursor() as cursor:
-        for claim in claims:
-            cursor.execute(INSERT, [getattr(claim, column) for column in COLUMNS])
-            ((claim.pk,),) = cursor.fetchall()
+def _insert(claims: Sequence[LedgerClaim], arrays: Sequence[_Arrays]) -> None:
+    """Insert a half-hour's claims, each as long as its portfolio, in one statement; give them their keys."""
+    if not claims:
+        return
+    row = sql.SQL("({})").format(sql.SQL(", ").join([sql.SQL("%s")] * len(COLUMNS) + [sql.SQL("%b")] * len(arrays[0])))
+    statement = INSERT.format(
+        columns=sql.SQL(", ").join(map(sql.Identifier, (*COLUMNS, *_Arrays._fields))),
+        rows=sql.SQL(", ").join([row] * len(claims)),
+    )
+    values = [
+        value
+        for claim, own in zip(claims, arrays, strict=True)
+        for value in (*(getattr(claim, column) for column in COLUMNS), *own)
+    ]
+    with cursor_of_arrays() as cursor:
+        keys = {(owner, starts_at): key for key, owner, starts_at in cursor.execute(statement, values)}
+    for claim in claims:
+        claim.pk = keys[claim.organisation_id, claim.starts_at]
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +225,7 @@ class _Rows:
         return bool(self.assets.wanted[self.assets.asset_unit == unit, period].any())
 
     def claim(self, unit: int, period: int) -> LedgerClaim:
-        weighed, n_period, starts_at = self.weighed, self.grid.n_period, self._starts_at(period)
-        is_here = (weighed.cell % n_period == period) & (self.assets.asset_unit[weighed.cell // n_period] == unit)
-        unmet = (self.assets.wanted - weighed.granted.reshape(-1, n_period))[:, period]
-        is_unmet = (unmet > 0) & (self.assets.asset_unit == unit)
+        weighed = self.weighed
         by_part = {
             part: sum(
                 (self._sum(cause.quanta, unit, period) for cause in weighed.displaced if cause.treatment == part),
@@ -222,23 +233,39 @@ class _Rows:
             )
             for part in PARTS
         }
-        together = {one.rule.pk for one in weighed.together if (one.cell % n_period == period).any()}
         return LedgerClaim(
             settlement=self.settlement,
             organisation=self.organisations[unit],
             direction=self.direction,
-            starts_at=starts_at,
+            starts_at=self._starts_at(period),
             claimed_kwh=self._sum(self.assets.wanted, unit, period),
             payable_kwh=self._sum(weighed.granted, unit, period),
             compensated_kwh=by_part["paid"],
             void_kwh=by_part["void"],
             penalised_kwh=by_part["penalised"],
-            evses=self.assets.asset_pks[weighed.cell[is_here] // n_period].tolist(),
-            band_from=weighed.low[is_here].tolist(),
-            band_to=weighed.high[is_here].tolist(),
-            unmet_evses=self.assets.asset_pks[is_unmet].tolist(),
-            unmet_quanta=unmet[is_unmet].tolist(),
-            stacking_rules=sorted(together),
+        )
+
+    def bands(self) -> list[IntArray]:
+        """Which bands are of each portfolio and half-hour: portfolio by portfolio, each in the order of half-hours."""
+        n_period, cell = self.grid.n_period, self.weighed.cell
+        place = self.assets.asset_unit[cell // n_period] * n_period + cell % n_period
+        order = np.argsort(place, kind="stable")
+        firsts = np.searchsorted(place[order], np.arange(1, len(self.organisations) * n_period))
+        return np.split(order, firsts)
+
+    def arrays(self, unit: int, period: int, bands: list[IntArray]) -> _Arrays:
+        weighed, n_period = self.weighed, self.grid.n_period
+        here = bands[unit * n_period + period]
+        unmet = self.assets.wanted[:, period] - weighed.granted[period::n_period]
+        is_unmet = (unmet > 0) & (self.assets.asset_unit == unit)
+        together = {one.rule.pk for one in weighed.together if (one.cell % n_period == period).any()}
+        return _Arrays(
+            evses=self.assets.asset_pks[weighed.cell[here] // n_period],
+            band_from=weighed.low[here],
+            band_to=weighed.high[here],
+            unmet_evses=self.assets.asset_pks[is_unmet],
+            unmet_quanta=unmet[is_unmet],
+            stacking_rules=np.array(sorted(together), dtype=np.int64),
         )
 
     def displacements(

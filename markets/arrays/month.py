@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
-from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from aggregator.arrays.readings import load_meter_days
+from aggregator.arrays.day_parts import load_day_parts
 from aggregator.core.errors import FlexError
 from aggregator.core.readings import PERIODS_A_DAY
 from aggregator.core.types import Int32Array, IntArray
@@ -18,13 +17,6 @@ from markets.core.evse_volume import LARGEST_KWH, NO_VALUE
 from markets.core.month import NOT_IN_IT, Members
 from markets.core.month_kernels import lay_days
 from markets.models import FlexEvent
-
-# A block's rows are grouped on the server: in memory, by the backend alone, and found by the index on the meters.
-SETTINGS = (
-    "SET LOCAL work_mem = '128MB'",
-    "SET LOCAL max_parallel_workers_per_gather = 0",
-    "SET LOCAL enable_seqscan = off",
-)
 
 
 class ReadingTooLarge(FlexError):
@@ -86,8 +78,12 @@ def members_of(*, portfolios: Portfolios, meter_pks: IntArray) -> Members:
     return Members(portfolios.n_unit, unit, row)
 
 
-def load_quanta(*, meter_pks: IntArray, first_day: date, n_day: int, as_of: datetime) -> Int32Array:
+def load_quanta(*, meter_pks: IntArray, first_day: date, n_day: int, periods: range, as_of: datetime) -> Int32Array:
     """Load what was known at ``as_of`` of a block of meters.
+
+    Args:
+        meter_pks: (n_meter,) ascending.
+        periods: which half-hours of every UTC day are read, a run within 0 to 48; nothing is known of the others.
 
     Returns:
         (n_meter, n_day * 48) energy in whole quanta of each UTC half-hour; ``NO_VALUE`` where nothing is known.
@@ -95,15 +91,12 @@ def load_quanta(*, meter_pks: IntArray, first_day: date, n_day: int, as_of: date
     Raises:
         ReadingTooLarge: a reading no EVSE's meter can have.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
-        for setting in SETTINGS:
-            cursor.execute(setting)
-        stored = load_meter_days(
-            meter_pks=meter_pks, first_day=first_day, last_day=first_day + timedelta(days=n_day - 1), as_of=as_of
-        )
+    last_day = first_day + timedelta(days=n_day - 1)
+    stored = load_day_parts(meter_pks=meter_pks, first_day=first_day, last_day=last_day, periods=periods, as_of=as_of)
     quanta = np.full((len(meter_pks), n_day * PERIODS_A_DAY), NO_VALUE, dtype=np.int32)
     order = np.lexsort((stored.batch, stored.received_at))  # the latest received on top, as in overlay_kwh
-    n_too_large = lay_days(stored.rows.energy_kwh, stored.rows.meter, stored.rows.day * PERIODS_A_DAY, order, quanta)
+    first_half_hour = stored.day * PERIODS_A_DAY + periods.start
+    n_too_large = lay_days(stored.energy_kwh, stored.meter, first_half_hour, order, quanta)
     if n_too_large:
         raise ReadingTooLarge(
             f"{n_too_large} half-hours of meters from {meter_pks[0]} on hold more than {LARGEST_KWH:g} kWh"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aggregator.core.readings import PERIODS_A_DAY
 from aggregator.core.types import BoolArray, FloatArray, Int32Array, IntArray
 from markets.core.baseline import BaselineHistory
 from markets.core.evse_baseline import EventTable, add_baselines
@@ -107,6 +108,12 @@ def no_sums(members: Sequence[Members], events: Sequence[MonthEvent], n_half_hou
         tuple(Sums.none(n, len(event.table.half_hours())) for n, event in zip(n_unit, events, strict=True)),
         tuple(np.zeros(n, dtype=np.int64) for n in n_unit),
     )
+
+
+def periods_asked(events: Sequence[MonthEvent]) -> range:
+    """The run of half-hours of a UTC day in which all that these events read lies, of whatever day."""
+    asked = np.concatenate([event.table.half_hours() % PERIODS_A_DAY for event in events])
+    return range(int(asked.min()), int(asked.max()) + 1)
 
 
 def settle_block(quanta: Int32Array, members: Sequence[Members], events: Sequence[MonthEvent]) -> MonthSums:

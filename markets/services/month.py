@@ -1,46 +1,25 @@
-"""Settle all events of a month from one pass over the meters, a block at a time."""
+"""Settle all events of a month from one pass over the meters."""
 
-import logging
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import reduce
 
 import numpy as np
-from django.db import connection
+from django.db import transaction
 
-from aggregator.arrays.calendar import bank_holidays
-from aggregator.core.readings import PERIODS_A_DAY
-from aggregator.core.timegrid import LONDON, utc
-from aggregator.core.types import IntArray
+from aggregator.core.timegrid import utc
 from dispatch.models import DispatchRun
 from markets.arrays.ledger import load_primacy_rules, service_of
-from markets.arrays.month import events_between, load_portfolios_of, load_quanta, members_of
-from markets.arrays.settlement import (
-    PortfolioReadings,
-    Portfolios,
-    ReadEvent,
-    event_grid,
-    has_own_baseline,
-    load_event_days,
-    portfolio_sha256,
-)
-from markets.core.evse_baseline import event_table
-from markets.core.evse_volume import NO_VALUE, EvseVolume
-from markets.core.history import adjustment_starts, candidate_days
-from markets.core.month import Members, MonthEvent, MonthSums, event_readings, no_sums, settle_block
+from markets.arrays.month import events_between
+from markets.arrays.run_codes import load_run_codes
+from markets.arrays.settlement import Portfolios
 from markets.core.primacy import serving_order
+from markets.core.run_codes import find_code
 from markets.core.settle_order import meeting_groups, zones_meet
 from markets.models import FlexEvent, SettlementRun
-from markets.services.rules import baseline_rule
+from markets.services.month_read import METERS_A_BLOCK, read_events
 from markets.services.settlement import NothingInstructed, newest_instructed_run, settle_event
-
-logger = logging.getLogger(__name__)
-
-METERS_A_BLOCK = 1_000  # times 92 days some 200 MB while they are unpacked, for each worker
-ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +36,6 @@ class MonthSettled:
     not_instructed: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Called:
-    """An event to settle, with the run it was instructed under and who takes part."""
-
-    event: FlexEvent
-    run: DispatchRun
-    portfolios: Portfolios
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """The UTC days that all events of a month read, and the meters, which ascend."""
-
-    first_day: date
-    n_day: int
-    meter_pks: IntArray
-    as_of: datetime
-
-
 def settle_month(
     *,
     month: date,
@@ -87,45 +47,51 @@ def settle_month(
     """Settle the events that start in a month of London time, from what was known at ``as_of``.
 
     Statements, digests and versions are those of ``settle_event``; only the reading differs: each meter is read once
-    for all events. Memory goes with the block and with the result, 8 bytes for each EVSE and half-hour of an event.
-    Events that can claim the same energy are settled in the order of primacy: what each may be paid does not depend on
-    which of them began first.
+    for all events. Events that can claim the same energy are settled in the order of primacy: what each may be paid
+    does not depend on which of them began first.
 
     Args:
         month: any day of it.
-        run_code: what the runs are called, see ``settle_event``.
-        n_worker: threads that read and compute, each on a connection of its own; 1 stays on the caller's.
+        run_code: the runs' name, as ``settle_event`` takes it.
+        n_worker, n_meter_a_block: as ``read_events`` takes them.
+
+    Raises:
+        UnknownRunCode, RunCodeUsed, RunCodeOutOfOrder: an event may have no run of this name; none is settled then.
     """
+    if run_code is not None:
+        find_code(run_code, load_run_codes())  # before 100,000 meters are read
     first = month.replace(day=1)
     after = (first + timedelta(days=31)).replace(day=1)
     events = list(events_between(starts_at=utc(first, time(0)), ends_at=utc(after, time(0))))
     over = [event for event in events if event.signal.ends_at <= as_of]
-    runs = {event.pk: _run_of(event) for event in over}
-    called = _called([event for event in over if runs[event.pk]], runs)
-    reads = _read(called, as_of, n_worker, n_meter_a_block)
-    settled = {
-        at: settle_event(event=called[at].event, run=called[at].run, as_of=as_of, run_code=run_code, read=reads[at])
-        for at in _settling_order(called)
-    }
+    runs = {event.pk: run for event in over if (run := _run_of(event)) is not None}
+    called = [event for event in over if event.pk in runs]
+    reads = read_events(events=called, as_of=as_of, n_worker=n_worker, n_meter_a_block=n_meter_a_block)
+    # A name may be refused for one event: then none has it. Without a name each event is published at once.
+    with transaction.atomic() if run_code is not None else nullcontext():
+        settled = {
+            at: settle_event(event=called[at], run=runs[called[at].pk], as_of=as_of, run_code=run_code, read=reads[at])
+            for at in settling_order(called, [read.portfolios for read in reads])
+        }
     return MonthSettled(
         tuple(settled[at] for at in range(len(called))),
         not_over=tuple(event.signal.reference for event in events if event.signal.ends_at > as_of),
-        not_instructed=tuple(event.signal.reference for event in over if not runs[event.pk]),
+        not_instructed=tuple(event.signal.reference for event in over if event.pk not in runs),
     )
 
 
-def _settling_order(called: list[_Called]) -> list[int]:
+def settling_order(events: Sequence[FlexEvent], portfolios: Sequence[Portfolios]) -> list[int]:
     """Indices of events: of those that meet at an EVSE's half-hour, who goes first in the ledger is settled first."""
-    zones = {id(one.portfolios): one.portfolios for one in called}
+    zones = {id(one): one for one in portfolios}
     place = {key: at for at, key in enumerate(zones)}
     groups = meeting_groups(
-        [(one.event.signal.starts_at, one.event.signal.ends_at) for one in called],
-        np.array([place[id(one.portfolios)] for one in called], dtype=np.int64),
-        zones_meet([portfolios.evse_pks for portfolios in zones.values()]),
+        [(event.signal.starts_at, event.signal.ends_at) for event in events],
+        np.array([place[id(one)] for one in portfolios], dtype=np.int64),
+        zones_meet([one.evse_pks for one in zones.values()]),
     )
     order: list[int] = []
     for group in groups:
-        services = [service_of(called[at].event) for at in group]
+        services = [service_of(events[at]) for at in group]
         rules = load_primacy_rules(at=services[0].starts_at) if len(group) > 1 else ()
         order += [group[at] for at in serving_order(rules, services)]
     return order
@@ -136,112 +102,3 @@ def _run_of(event: FlexEvent) -> DispatchRun | None:
         return newest_instructed_run(event=event)
     except NothingInstructed:
         return None
-
-
-def _called(events: list[FlexEvent], runs: dict[int, DispatchRun | None]) -> list[_Called]:
-    of_events = zip(events, load_portfolios_of(events=events), strict=True)
-    return [_Called(event, run, portfolios) for event, portfolios in of_events if (run := runs[event.pk])]
-
-
-def _read(called: list[_Called], as_of: datetime, n_worker: int, n_meter_a_block: int) -> list[ReadEvent]:
-    if not called:
-        return []
-    span = _span(called, as_of)
-    distinct = list({id(one.portfolios): one.portfolios for one in called}.values())
-    members = [members_of(portfolios=portfolios, meter_pks=span.meter_pks) for portfolios in distinct]
-    place = {id(portfolios): at for at, portfolios in enumerate(distinct)}
-    events = [_month_event(one, span, place[id(one.portfolios)]) for one in called]
-    blocks = [slice(at, at + n_meter_a_block) for at in range(0, len(span.meter_pks), n_meter_a_block)]
-
-    def work(some: Sequence[slice]) -> MonthSums:
-        return _sums_of(some, span, members, events)
-
-    parts = _in_threads(work, [blocks[at::n_worker] for at in range(n_worker)])
-    sums = reduce(MonthSums.plus, parts)
-    logger.info(
-        "read %d meters over %d days for %d events as of %s",
-        len(span.meter_pks),
-        span.n_day,
-        len(events),
-        as_of.isoformat(),
-    )
-    digests = [portfolio_sha256(portfolios) for portfolios in distinct]
-    return [_read_event(one, events, at, sums, digests[events[at].members]) for at, one in enumerate(called)]
-
-
-def _span(called: list[_Called], as_of: datetime) -> _Span:
-    meter_pks = np.unique(np.concatenate([one.portfolios.meter_pks for one in called]))
-    first_day = min(_days_of(one.event)[0] for one in called) - ONE_DAY
-    last_day = max(event_grid(one.event.signal).ends_at.date() for one in called)
-    return _Span(first_day, (last_day - first_day).days + 1, meter_pks, as_of)
-
-
-def _days_of(event: FlexEvent) -> tuple[date, ...]:
-    rule, grid = baseline_rule(event.product), event_grid(event.signal)
-    window = adjustment_starts(
-        grid.starts_at, n_periods=rule.adjustment_periods, gap_periods=rule.adjustment_gap_periods
-    )
-    return candidate_days(grid.period_starts(), window, lookback_days=rule.lookback_days)
-
-
-def _holidays(event: FlexEvent, days: tuple[date, ...]) -> frozenset[date]:
-    return frozenset(bank_holidays(days[0], event.signal.ends_at.astimezone(LONDON).date()))
-
-
-def _month_event(one: _Called, span: _Span, members: int) -> MonthEvent:
-    days = _days_of(one.event)
-    table = event_table(
-        event_grid(one.event.signal),
-        baseline_rule(one.event.product),
-        holidays=_holidays(one.event, days),
-        first_day=span.first_day,
-        n_half_hour=span.n_day * PERIODS_A_DAY,
-        has_own_baseline=has_own_baseline(one.event.product),
-    )
-    shape = (len(one.portfolios.meter_pks), table.grid.n_period)
-    is_event_day = load_event_days(one.event, one.portfolios, days)
-    return MonthEvent(
-        members, table, is_event_day, np.full(shape, NO_VALUE, dtype=np.int32), np.full(shape, NO_VALUE, dtype=np.int32)
-    )
-
-
-def _sums_of(blocks: Sequence[slice], span: _Span, members: list[Members], events: list[MonthEvent]) -> MonthSums:
-    """Read and compute some blocks, one after the other."""
-    sums = no_sums(members, events, span.n_day * PERIODS_A_DAY)
-    for block in blocks:
-        quanta = load_quanta(
-            meter_pks=span.meter_pks[block], first_day=span.first_day, n_day=span.n_day, as_of=span.as_of
-        )
-        sums = sums.plus(settle_block(quanta, [one.of(block) for one in members], events))
-    return sums
-
-
-def _in_threads(work: Callable[[Sequence[slice]], MonthSums], parts: list[list[slice]]) -> list[MonthSums]:
-    """Do each part in a thread of its own, on a connection of its own, for whom this one acts; a single part here."""
-    if len(parts) == 1:
-        return [work(parts[0])]
-
-    def alone(part: list[slice]) -> MonthSums:
-        try:
-            return work(part)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(len(parts)) as threads:
-        doing = [threads.submit(copy_context().run, alone, part) for part in parts]
-        return [one.result() for one in doing]
-
-
-def _read_event(one: _Called, events: list[MonthEvent], at: int, sums: MonthSums, portfolio_digest: str) -> ReadEvent:
-    month_event, portfolios = events[at], one.portfolios
-    history, metered_kwh, n_left_out = event_readings(
-        sums,
-        events,
-        at,
-        unit_ids=portfolios.unit_ids,
-        n_meter=np.bincount(portfolios.unit, minlength=portfolios.n_unit),
-        holidays=_holidays(one.event, month_event.table.days),
-        min_share=one.event.product.min_meters_share,
-    )
-    evses = EvseVolume(month_event.table.grid, month_event.baseline, month_event.metered)
-    return ReadEvent(portfolios, portfolio_digest, PortfolioReadings(history, metered_kwh, n_left_out, evses))

@@ -155,7 +155,7 @@ def settle_event(
 
     Args:
         run_code: the run's name, of the table of run codes; None is the first run's or the next rerun's.
-        read: what was read of the event beforehand, as known at ``as_of`` (``markets.services.month``).
+        read: what was read of the event beforehand, as known at ``as_of`` (``markets.services.month_read``).
 
     Raises:
         EventNotOver: ``as_of`` is before the event's end.

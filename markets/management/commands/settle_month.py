@@ -8,7 +8,8 @@ from django.core.management.base import BaseCommand
 
 from aggregator.management.options import aware_time
 from markets.arrays.statements import load_totals
-from markets.services.month import METERS_A_BLOCK, settle_month
+from markets.services.month import settle_month
+from markets.services.month_read import METERS_A_BLOCK
 
 
 def a_month(text: str) -> date:

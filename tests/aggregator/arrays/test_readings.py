@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from aggregator.arrays.meter_day_copy import INCOMING, UnexpectedCopy, unpack
+from aggregator.arrays.meter_day_copy import UnexpectedCopy, incoming, unpack
 from aggregator.arrays.readings import load_energy_kwh, load_meter_days, load_meters, store_meter_days
 from aggregator.models import Batch, MeterDay
 from tests.factories import make_evse, make_meter, make_organisation
@@ -144,6 +144,6 @@ class TestLoadMeters:
 class TestUnpack:
     def test_refuses_bytes_of_another_shape(self):
         with pytest.raises(UnexpectedCopy):
-            unpack(b"\0" * (INCOMING.itemsize - 1))
+            unpack(b"\0" * (incoming(48).itemsize - 1))
         with pytest.raises(UnexpectedCopy):
-            unpack(b"\0" * INCOMING.itemsize)
+            unpack(b"\0" * incoming(48).itemsize)

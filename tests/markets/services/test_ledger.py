@@ -280,6 +280,47 @@ class TestTheDatabase:
                 band_to=[6, 6],
             ).save()
 
+    @pytest.mark.parametrize(("low", "is_refused"), [(45999, True), (46000, False)])
+    def test_compares_the_claims_of_one_statement(self, fleet, second, low, is_refused):
+        """Two claims of a half-hour hold 45000 to 46000 and the 1000 from ``low`` of the same EVSE."""
+        claims = [
+            LedgerClaim(
+                settlement=second,
+                organisation=organisation,
+                direction="turn_down",
+                starts_at=STARTS_AT,
+                claimed_kwh=Decimal("0.1"),
+                payable_kwh=Decimal("0.1"),
+                evses=[fleet.pks[0]],
+                band_from=[first],
+                band_to=[first + 1000],
+            )
+            for organisation, first in ((fleet.amber, 45000), (fleet.blue, low))
+        ]
+        if is_refused:
+            with pytest.raises(IntegrityError, match=rf"EVSE {fleet.pks[0]} from {low}"), transaction.atomic():
+                LedgerClaim.objects.across_tenants().bulk_create(claims)
+        else:
+            assert len(LedgerClaim.objects.across_tenants().bulk_create(claims)) == 2
+
+    def test_takes_two_bands_of_an_evse_beside_each_other(self, fleet, second):
+        with transaction.atomic():
+            LedgerClaim(
+                settlement=second,
+                organisation=fleet.blue,
+                direction="turn_down",
+                starts_at=STARTS_AT + timedelta(hours=3),
+                claimed_kwh=Decimal("0.0002"),
+                payable_kwh=Decimal("0.0002"),
+                evses=[fleet.pks[0]] * 2,
+                band_from=[6, 5],
+                band_to=[7, 6],
+            ).save()
+
+    def test_refuses_a_band_of_nothing(self, fleet, second):
+        with pytest.raises(IntegrityError, match="0 <= from < to"):
+            insert(second, fleet, 46000, 46000)
+
     def test_refuses_an_amount_that_is_not_its_bands(self, fleet, second):
         with pytest.raises(IntegrityError, match="another amount"), transaction.atomic():
             LedgerClaim(
