@@ -6,6 +6,8 @@ pytest-django reads the settings before it reads this file, so the suite's wishe
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import override_settings
 
 from aggregator.models import work_as_platform
 from flex import postgres
+from tests.walls.world import World, make_world
 
 hypothesis.settings.register_profile("headroom", deadline=None)  # a busy machine is no counterexample
 hypothesis.settings.load_profile("headroom")
@@ -70,6 +73,31 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 def _without_published(statement: str) -> str:
     """A flush that leaves what migrations filled as it is."""
     return statement.replace('"markets_runcode", ', "").replace(', "markets_runcode"', "")
+
+
+@pytest.fixture(scope="module")
+def world_of_module(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any) -> Iterator[World]:
+    """The world's rows in a transaction that ends with the module, each test's own lying within it.
+
+    A test that commits cannot stand in such a module: it would wait for these rows for ever.
+    """
+    beside = [item for item in request.session.items if getattr(item, "module", None) is request.module]
+    assert not [item.name for item in beside if "transactional_db" in getattr(item, "fixturenames", ())]
+    assert not [mark for item in beside for mark in item.iter_markers("django_db") if mark.kwargs.get("transaction")]
+    outer = ExitStack()
+    with django_db_blocker.unblock():
+        outer.enter_context(transaction.atomic())
+        made = make_world()
+    yield made
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        outer.close()
+
+
+@pytest.fixture
+def world(world_of_module: World, db: None) -> World:
+    """Two networks, three DSRSPs and everything each owns, made once a module."""
+    return deepcopy(world_of_module)
 
 
 @pytest.fixture

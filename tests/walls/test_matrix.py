@@ -33,7 +33,7 @@ from tests.walls.matrix import (
     read_address,
     read_everything,
 )
-from tests.walls.world import NEVER_SHOWN, OWNERS, PEOPLE, World, make_world
+from tests.walls.world import NEVER_SHOWN, OWNERS, PEOPLE, World
 
 pytestmark = pytest.mark.django_db
 
@@ -101,10 +101,10 @@ def without_scope(name: str) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def world(site: None, settings: Any) -> Iterator[World]:
+def world(world: World, site: None, settings: Any) -> Iterator[World]:
     settings.API_LIMITS = dict.fromkeys(settings.API_LIMITS, (10**9, 60))
     logging.disable(logging.CRITICAL)  # thousands of refusals
-    yield make_world()
+    yield world
     logging.disable(logging.NOTSET)
 
 

@@ -8,18 +8,12 @@ from django.core.cache import cache
 from django.test import Client
 
 from tests.machines import as_machine
-from tests.walls.world import World, make_world
 
 
 @pytest.fixture(autouse=True)
 def api(settings, tmp_path) -> None:
     settings.STATIC_ROOT = tmp_path
     cache.clear()
-
-
-@pytest.fixture
-def world(db) -> World:
-    return make_world()
 
 
 @pytest.fixture

@@ -6,14 +6,9 @@ from django.test import Client
 from dispatch.models import DispatchRun, RunNode
 from tests.factories import make_organisation
 from tests.machines import as_machine, send
-from tests.walls.world import DAY, World, make_world, mark
+from tests.walls.world import DAY, World, mark
 
 RUNS = "/api/v1/runs/"
-
-
-@pytest.fixture
-def world(db) -> World:
-    return make_world()
 
 
 def client_of(world: World, code: str) -> Client:

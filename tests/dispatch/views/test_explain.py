@@ -7,14 +7,9 @@ from django.test import Client
 from dispatch.models import Setpoint
 from tests.machines import as_machine
 from tests.people import log_in
-from tests.walls.world import World, make_world
+from tests.walls.world import World
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
-
-
-@pytest.fixture
-def world() -> World:
-    return make_world()
 
 
 def page_of(world: World, person: str, dsrsp: str = "alpha", dno: str = "north"):

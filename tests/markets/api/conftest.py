@@ -7,7 +7,6 @@ from django.test import Client
 
 from tests.machines import as_machine, with_csrf
 from tests.people import log_in
-from tests.walls.world import World, make_world
 
 
 @pytest.fixture(autouse=True)
@@ -15,11 +14,6 @@ def api(settings, tmp_path) -> None:
     settings.STATIC_ROOT = tmp_path
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
     cache.clear()
-
-
-@pytest.fixture
-def world(db) -> World:
-    return make_world()
 
 
 @pytest.fixture

@@ -6,14 +6,8 @@ from django.test import Client
 
 from markets.models import DeliveredVolumeFile
 from tests.people import log_in
-from tests.walls.world import World, make_world
 
 pytestmark = pytest.mark.usefixtures("site")
-
-
-@pytest.fixture
-def world(db) -> World:
-    return make_world()
 
 
 @pytest.fixture
