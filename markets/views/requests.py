@@ -12,6 +12,7 @@ from aggregator.site.paging import page_of
 from aggregator.site.views import PageView
 from dispatch.queries import targets_seen_by
 from markets.services.request_pages import request_lines, request_page
+from markets.services.settled_findings import gaming_flags
 
 ROWS_A_PAGE = 25
 KIND = "request_dispatch"
@@ -62,7 +63,13 @@ class RequestPageView(PageView):
         )
         if found is None:
             raise Http404("There is no such request, or it is not yours to see.")
-        return self.page("markets/request.html", {"request_page": found, "act": self._act(reference)})
+        standing = {one.settlement for one in found.statements if one.state != "superseded"}
+        context = {
+            "request_page": found,
+            "act": self._act(reference),
+            "gaming": gaming_flags(settlements=standing, organisation=organisation),
+        }
+        return self.page("markets/request.html", context)
 
     def _act(self, reference: str) -> dict[str, object] | None:
         if not self.viewer.may(Action.SEE_CONTROL_ACTS):

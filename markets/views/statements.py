@@ -21,7 +21,7 @@ from markets.queries import SEES_EVERY_STATEMENT
 from markets.services.causes import explained_page
 from markets.services.releases import KIND as RELEASE
 from markets.services.releases import ReleaseRefused, ask_release_statements, plan_release
-from markets.services.settled_findings import statement_findings
+from markets.services.settled_findings import gaming_flags, statement_findings
 from markets.services.statement_months import (
     Month,
     NotAMonth,
@@ -109,6 +109,11 @@ class StatementPageView(PageView):
             "statement": found,
             "why": explained_page(found.head.pk),
             "odd": statement_findings(statement_pk=statement, organisation=self.viewer.organisation),
+            "gaming": [
+                flag
+                for flag in gaming_flags(settlements=[found.head.settlement], organisation=self.viewer.organisation)
+                if flag.statement == statement
+            ],
         }
         return self.page("markets/statement.html", context)
 
@@ -133,6 +138,7 @@ class Settlement(PageView):
     def get(self, request: HttpRequest, settlement: int) -> HttpResponse:  # noqa: ARG002 - Django's signature
         context = {
             "settlement": settlement_or_404(self, settlement),
+            "gaming": gaming_flags(settlements=[settlement], organisation=self.viewer.organisation),
             "sees_all": self.viewer.organisation.kind in SEES_EVERY_STATEMENT,
             "may_release": self.viewer.may(Action.RELEASE_STATEMENTS),
             "waiting": self._waiting(settlement),
