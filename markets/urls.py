@@ -12,12 +12,13 @@ from markets.downloads import (
     StatementDownload,
 )
 from markets.views.baseline_lab import BaselineLab
+from markets.views.calls import NewCall
 from markets.views.invoice_issue import IssueInvoices
 from markets.views.invoices import InvoicePage, Invoices
 from markets.views.ledger import Ledger, Rules
 from markets.views.market_new import NewContract, NewMarket
 from markets.views.nominations import NewNomination, NominationPage, Nominations
-from markets.views.orders import DispatchOrder, FlexOrderPageView, FlexOrders, NewCall
+from markets.views.orders import DispatchOrder, FlexOrderPageView, FlexOrders
 from markets.views.overview import Health, Overview
 from markets.views.product_change import ChangeProduct
 from markets.views.product_new import NewProduct

@@ -21,7 +21,7 @@ from markets.models import Contract, FlexOrder, Market
 from markets.queries import contracts_seen_by
 from markets.services.events import HIGHEST_PRICE_GBP_PER_MWH
 from markets.services.orders_accept import STEP_H, refuse_taken
-from markets.services.orders_dispatch import ask_dispatch_order
+from markets.services.orders_dispatch import ask_dispatch_order, plan_dispatch_order
 from markets.services.orders_markets import check_window
 from markets.services.orders_requests import check_power, check_reference
 from markets.services.orders_shared import (
@@ -34,6 +34,7 @@ from markets.services.orders_shared import (
     record,
     standing,
 )
+from markets.services.requests import RequestPlan
 
 PRICE_PLACES = Decimal("0.0001")
 
@@ -60,6 +61,17 @@ class Call:
     starts_at: datetime
     ends_at: datetime
     power_kw: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPlan:
+    """What a call under a contract would order, and what its dispatch would move."""
+
+    request: RequestPlan
+    dsrsp: str
+    energy_kwh: float
+    price_gbp: Decimal
+    price_gbp_per_mwh: Decimal
 
 
 def propose_contract(*, organisation: Organisation, terms: ContractTerms, now: datetime) -> Contract:
@@ -145,6 +157,27 @@ def instruct_under_contract(
             now=now,
             target_kw=target_kw,
         )
+
+
+def plan_call(
+    *, organisation: Organisation, contract: str, call: Call, now: datetime, target_kw: float | None = None
+) -> CallPlan:
+    """What a call would order and move, by ordering it and taking that back: nothing of it is stored.
+
+    Raises:
+        FlexError: as for ``instruct_under_contract``.
+    """
+    with transaction.atomic():
+        order = order_under_contract(organisation=organisation, contract=contract, call=call, now=now)
+        plan = plan_dispatch_order(organisation=organisation, reference=call.reference, now=now, target_kw=target_kw)
+        transaction.set_rollback(True)
+    return CallPlan(
+        request=plan,
+        dsrsp=order.organisation.name,
+        energy_kwh=sum(order.power_kw) * STEP_H,
+        price_gbp=order.price_gbp,
+        price_gbp_per_mwh=order.price_gbp_per_mwh,
+    )
 
 
 def order_under_contract(*, organisation: Organisation, contract: str, call: Call, now: datetime) -> FlexOrder:

@@ -18,7 +18,7 @@ from aggregator.site.confirm import ConfirmedMixin
 from markets.queries import products_seen_by
 from markets.services.invoice_issue import InvoicePlan, issue_as_seen, plan_invoices
 from markets.services.invoices import InvoiceOrder
-from markets.views.trading_forms import TradeForm
+from markets.views.trading_forms import TradeForm, to_choose
 
 
 class IssueForm(TradeForm):
@@ -40,7 +40,7 @@ class IssueForm(TradeForm):
 
     def __init__(self, *args: Any, products: list[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["product"].choices = products  # type: ignore[attr-defined]
+        self.fields["product"].choices = to_choose(products)  # type: ignore[attr-defined]
 
     def order(self, *, now: datetime, reason: str = "") -> InvoiceOrder:
         """What it asks for."""
@@ -116,6 +116,7 @@ class IssueInvoices(ConfirmedMixin):
             "error": error,
             "shortest_reason": SHORTEST_REASON,
             "longest_reason": LONGEST_REASON,
+            "has_product": bool(self._products()),
             "cutoff_day": settings.INVOICE_CUTOFF_DAY,
         }
         return self.page("markets/invoices_issue.html", context, status=status)

@@ -14,7 +14,7 @@ from markets.models import Market
 from markets.services.events import HIGHEST_PRICE_GBP_PER_MWH
 from markets.services.orders_contracts import ContractTerms
 from markets.services.orders_markets import MarketTerms
-from markets.views.trading_forms import LARGEST_KW, TradeForm, local_day, reference_field
+from markets.views.trading_forms import LARGEST_KW, TradeForm, local_day, reference_field, to_choose
 
 N_WINDOW = 3
 CLOCKS = [(clock, clock) for clock in (f"{minutes // 60:02}:{minutes % 60:02}" for minutes in range(0, 24 * 60, 30))]
@@ -75,29 +75,29 @@ class MarketForm(PeriodForm):
         choices=[("lead", "some time before each window"), ("weekly", "once a week, in the week before")],
     )
     lead_minutes = forms.IntegerField(
-        label="Minutes before the window",
+        label="Gate: minutes before the window",
         required=False,
         min_value=0,
         max_value=LONGEST_LEAD // timedelta(minutes=1),
         help_text="where it closes some time before each window",
     )
     gate_weekday = forms.ChoiceField(
-        label="Weekday", choices=DAYS, required=False, help_text="in the week before, where it closes weekly"
+        label="Gate: weekday", choices=DAYS, required=False, help_text="in the week before, where it closes weekly"
     )
     gate_clock = forms.ChoiceField(
-        label="At", choices=CLOCKS, required=False, help_text="local time, where it closes weekly"
+        label="Gate: at", choices=CLOCKS, required=False, help_text="local time, where it closes weekly"
     )
 
     def __init__(self, *args: Any, products: Iterable[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["product"].choices = list(products)  # type: ignore[attr-defined]
+        self.fields["product"].choices = to_choose(products)  # type: ignore[attr-defined]
         for number in range(1, N_WINDOW + 1):
             self.fields[f"days_{number}"] = forms.MultipleChoiceField(
                 label="On", choices=DAYS, required=number == 1, widget=forms.CheckboxSelectMultiple
             )
             self.fields[f"starts_{number}"] = forms.ChoiceField(label="From", choices=CLOCKS, help_text="local time")
             self.fields[f"ends_{number}"] = forms.ChoiceField(
-                label="To", choices=CLOCKS, help_text="not after the start: of the next day"
+                label="To", choices=CLOCKS, help_text="a time not after the start is of the next day"
             )
             self.fields[f"starts_{number}"].required = self.fields[f"ends_{number}"].required = number == 1
 
@@ -197,7 +197,9 @@ class ContractForm(PeriodForm):
 
     def __init__(self, *args: Any, dsrsps: Iterable[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["dsrsp"].choices = [(code, f"{name} ({code})") for code, name in dsrsps]  # type: ignore[attr-defined]
+        self.fields["dsrsp"].choices = to_choose(  # type: ignore[attr-defined]
+            (code, f"{name} ({code})") for code, name in dsrsps
+        )
 
     def terms(self, market: Market) -> ContractTerms:
         """The contract it states; on the market's own first and last day it begins and ends with the market."""

@@ -48,6 +48,7 @@ class NewMarket(PageView):
         context = {
             "form": form,
             "nodes": list(nodes.values_list("code", "name")[:SUGGESTED_NODES]),
+            "has_product": bool(own_products(self)),
             "may_state_products": self.viewer.may(Action.CHANGE_PRODUCTS),
         }
         return self.page("markets/market_new.html", context, status=status)

@@ -1,4 +1,4 @@
-"""Flex orders: dispatch, stop and cancel; and calls under a contract."""
+"""Flex orders: dispatch, stop and cancel."""
 
 from dataclasses import asdict
 
@@ -15,15 +15,13 @@ from aggregator.services.control_acts import LONGEST_REASON, SHORTEST_REASON
 from aggregator.site.confirm import ConfirmedMixin
 from aggregator.site.paging import page_of
 from aggregator.site.views import PageView
-from markets.models import FlexOrder, Market
-from markets.queries import contracts_seen_by, flex_orders_seen_by
-from markets.services.order_pages import market_lines, order_lines, order_page
-from markets.services.orders_contracts import instruct_under_contract
+from markets.models import FlexOrder
+from markets.queries import flex_orders_seen_by
+from markets.services.order_pages import order_lines, order_page
 from markets.services.orders_dispatch import ask_dispatch_order, plan_dispatch_order
 from markets.services.orders_stop import cancel_order, stop_order
 from markets.services.requests import RequestPlan
-from markets.views.trading import own_market
-from markets.views.trading_forms import CallForm, TargetForm, first_window
+from markets.views.trading_forms import TargetForm
 
 SHOWN_FIGURES = 3  # power, its speed and EVSEs
 
@@ -77,7 +75,10 @@ class FlexOrderPageView(PageView):
 
 
 class DispatchOrder(ConfirmedMixin):
-    """What dispatching an order would move, at ``?target_kw=`` if given; with a POST and a reason it is asked for."""
+    """What dispatching an order would move, at ``?target_kw=`` if given; with a POST and a reason it is asked for.
+
+    ``?state=`` shows the field for a target, and nothing to confirm: what is confirmed is what was looked at.
+    """
 
     action = Action.REQUEST_DISPATCH
 
@@ -122,6 +123,7 @@ class DispatchOrder(ConfirmedMixin):
         context = {
             "shown": order_page(order=order, organisation=self.viewer.organisation, now=timezone.now()),
             "form": form,
+            "states": "state" in self.request.GET or bool(form.errors.get("target_kw")),
             "is_stated": form.is_valid() and form.cleaned_data["target_kw"] is not None,
             "plan": plan,
             "figures": figures,
@@ -131,50 +133,6 @@ class DispatchOrder(ConfirmedMixin):
             "longest_reason": LONGEST_REASON,
         }
         return self.page("markets/order_dispatch.html", context, status=status)
-
-
-class NewCall(ConfirmedMixin):
-    """Instruct directly under a contract in force."""
-
-    action = Action.REQUEST_DISPATCH
-
-    def get(self, request: HttpRequest, market: str) -> HttpResponse:  # noqa: ARG002 - Django's signature
-        found = own_market(self, market)
-        first = first_window(organisation_code=self.viewer.organisation.code, market=found, now=timezone.now())
-        return self._form(found, CallForm(initial=first, contracts=self._contracts(found)))
-
-    def post(self, request: HttpRequest, market: str) -> HttpResponse:
-        found = own_market(self, market)
-        form = CallForm(request.POST, contracts=self._contracts(found))
-        if not form.is_valid():
-            return self._form(found, form, status=400)
-        try:
-            act = instruct_under_contract(
-                organisation=self.viewer.organisation,
-                contract=form.cleaned_data["contract"],
-                call=form.call(),
-                reason=form.cleaned_data["reason"],
-                asked_by_pk=self.viewer.user_pk,
-                now=timezone.now(),
-                target_kw=form.cleaned_data["target_kw"],
-            )
-        except FlexError as error:
-            form.refuse(error)
-            return self._form(found, form, status=409)
-        made = flex_orders_seen_by(self.viewer.organisation).get(reference=form.cleaned_data["reference"])
-        return after_act(request, act, made.pk)
-
-    def _contracts(self, market: Market) -> list[tuple[str, str]]:
-        own = contracts_seen_by(self.viewer.organisation).filter(market=market, state="in_force")
-        return [
-            (one.reference, f"{one.reference}: {one.organisation.name}, up to {one.max_kw:g} kW")
-            for one in own.order_by("reference")
-        ]
-
-    def _form(self, market: Market, form: CallForm, status: int = 200) -> HttpResponse:
-        lines = market_lines(markets=[market], organisation=self.viewer.organisation, now=timezone.now())
-        context = {"line": lines[0], "form": form, "nodes": market.node_codes}
-        return self.page("markets/call_new.html", context, status=status)
 
 
 def find_order(view: PageView, pk: int) -> FlexOrder:

@@ -16,7 +16,7 @@ from aggregator.services.control_acts import LONGEST_REASON, SHORTEST_REASON
 from aggregator.site.confirm import ConfirmedMixin
 from markets.core.catalogue import CATALOGUE
 from markets.models import Product
-from markets.services.product_pages import term_groups
+from markets.services.product_pages import change_lines, term_groups
 from markets.services.products import planned_product, state_product
 from markets.views.product_form import VersionForm
 
@@ -75,6 +75,8 @@ class NewProduct(ConfirmedMixin):
         context = {
             "product": planned,
             "groups": term_groups(planned),
+            "changes": change_lines(self._template(like), planned) if like in TEMPLATES else (),
+            "template": TEMPLATES[like].name if like in TEMPLATES else "",
             "like": like,
             "hidden": [field.as_hidden() for field in form],
             "reason": reason,

@@ -40,6 +40,12 @@ class TradeForm(forms.Form):
         self.add_error(field if field in self.fields else None, f"{message}.")
 
 
+def to_choose(choices: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Choices of which none is taken by itself, unless there is only one."""
+    known = list(choices)
+    return known if len(known) == 1 else [("", "choose one"), *known]
+
+
 def reference_field(help_text: str) -> forms.CharField:
     return forms.CharField(label="Reference", max_length=LONGEST_REFERENCE, help_text=help_text)
 
@@ -112,7 +118,7 @@ class CallForm(WindowForm):
 
     def __init__(self, *args: Any, contracts: Iterable[tuple[str, str]], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["contract"] = forms.ChoiceField(label="Contract", choices=list(contracts))
+        self.fields["contract"] = forms.ChoiceField(label="Contract", choices=to_choose(contracts))
         self.order_fields(self.field_order)
 
 

@@ -60,7 +60,7 @@ class TestIssueInvoices:
         before = Event.objects.across_tenants().count()
         page = text_of(mo.get(ISSUE, ASKED))
         assert "2 invoices, <strong>12.25 GBP</strong> to pay" in page
-        assert "1 of which is settled on the way" in page
+        assert "1, 1 of them settled for it" in page
         assert "Issue 2 invoices" in page
         assert not SettlementRun.objects.exists()
         assert invoices() == []

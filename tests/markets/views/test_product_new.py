@@ -64,6 +64,9 @@ class TestNewProduct:
         assert answer.status_code == 200
         assert "333.00" in text_of(answer)
         assert "State evening-su v1" in text_of(answer)
+        assert [(line.label, line.before, line.value) for line in answer.context["changes"]] == [
+            ("Utilisation", "300", "333.00")
+        ]
         assert not Product.objects.exists()
 
     def test_states_it_with_a_reason(self, supervisor):

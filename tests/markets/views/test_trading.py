@@ -219,9 +219,13 @@ class TestOrderPages:
 class TestStatedTarget:
     def test_is_checked_first_and_then_asked_for(self, order, olga):
         path = f"/orders/{order.pk}/dispatch/"
+        assert "State another target" not in text_of(olga.get(path))  # nothing is known, so one must be stated
         told = text_of(olga.get(f"{path}?target_kw=4.5"))
         assert "4.5 kW" in told
         assert "as you state it" in told
+        # What is confirmed is what was looked at: a field beside the button could hold another target.
+        asks_again = text_of(olga.get(f"{path}?state=1&target_kw=4.5"))
+        assert ('name="reason"' in asks_again, 'name="reason"' in told) == (False, True)
         assert not TargetSignal.objects.filter(reference="O/1").exists()
 
         assert olga.post(path, {"target_kw": "4.5", "reason": "transformer works"}).status_code == 302
@@ -261,5 +265,13 @@ class TestCalls:
         refused = olga.post("/markets/evenings/call/", stated)
         assert (refused.status_code, "state the target" in text_of(refused)) == (409, True)
         assert not FlexOrder.objects.across_tenants().exists()
-        assert olga.post("/markets/evenings/call/", {**stated, "target_kw": "4.5"}).status_code == 302
+        told = olga.post("/markets/evenings/call/", {**stated, "target_kw": "4.5"})
+        assert "6.0 kW" in text_of(told)
+        assert "1.80 GBP delivered in full, 300.00 GBP/MWh" in text_of(told)
+        assert "4.5 kW" in text_of(told)
+        assert not FlexOrder.objects.across_tenants().exists()
+        changed = olga.post("/markets/evenings/call/", {**stated, "target_kw": "4.5", "change": "1"})
+        assert (changed.status_code, 'value="transformer works"' in text_of(changed)) == (200, True)
+
+        assert olga.post("/markets/evenings/call/", {**stated, "target_kw": "4.5", "confirmed": "1"}).status_code == 302
         assert FlexOrder.objects.across_tenants().get().reference == "CALL/1"
