@@ -27,8 +27,10 @@ FOR_ALL = {"/markets/", "/markets/northmoor-evenings/", "/orders/", "/orders/*/"
 MARKET_PAGES = {
     "amber.admin": FOR_ALL | {"/flex-requests/*/offer/", "/baselines/", "/volumes/"},
     "northmoor.supervisor": FOR_ALL
-    | {"/markets/northmoor-evenings/request/", "/flex-offers/*/accept/", "/products/*/change/", "/baselines/"},
-    "moorside.market": FOR_ALL - {"/orders/*/", "/flex-requests/*/"} | {"/settlements/*/release/"},
+    | {"/markets/northmoor-evenings/request/", "/flex-offers/*/accept/", "/products/*/change/", "/baselines/"}
+    | {"/markets/new/", "/markets/northmoor-evenings/contract/", "/markets/northmoor-evenings/call/", "/products/new/"}
+    | {"/orders/*/dispatch/", "/orders/*/dispatch/?"},
+    "moorside.market": FOR_ALL - {"/orders/*/", "/flex-requests/*/"} | {"/settlements/*/release/", "/invoices/issue/"},
     "platform.admin": FOR_ALL | {"/volumes/"},
 }
 LINKS = """

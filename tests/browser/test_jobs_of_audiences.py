@@ -147,6 +147,74 @@ class TestControlRoom:
         expect(visit.page.get_by_role("heading", name=f"Limit and plan at {chosen}")).to_be_visible()
 
 
+class TestBuyer:
+    def test_makes_a_market_and_a_contract_under_it_that_a_dsrsp_agrees_to(self, window_of, people):
+        visit = window_of(SUPERVISOR)
+        page = visit.page
+        visit.opened("/markets/")
+        page.get_by_role("link", name="Make a market").click()
+        page.get_by_label("Name").fill("Mornings at Northmoor")
+        page.get_by_label("Code").fill("northmoor-mornings")
+        page.get_by_label("Product").select_option("scheduled-utilisation")
+        page.get_by_label("Least power (kW)").fill("10")
+        page.get_by_label("Zone").fill("NM")
+        page.get_by_role("group", name="Window 1").get_by_label("Saturday").check()
+        assert visit.violations() == []
+        page.get_by_role("button", name="Publish").click()
+
+        expect(page.get_by_role("heading", level=1)).to_have_text("Mornings at Northmoor")
+        expect(page.get_by_text("Mon, Tue, Wed, Thu, Fri, Sat 16:00 to 20:00")).to_be_visible()
+        page.get_by_role("link", name="Propose a contract").click()
+        confirm(visit, people[SUPERVISOR])
+        page.get_by_label("DSRSP").select_option("amber-vale")
+        page.get_by_label("At most (kW)").fill("40")
+        page.get_by_label("Price (GBP/MWh)").fill("250.00")
+        page.get_by_label("Reference").fill("MORNINGS/AMBER")
+        assert visit.violations() == []
+        page.get_by_role("button", name="Propose").click()
+        expect(page.get_by_text("MORNINGS/AMBER is proposed")).to_be_visible()
+
+        seller = window_of(AGGREGATOR).opened("/markets/northmoor-mornings/")
+        seller.page.get_by_label("Reason to agree to MORNINGS/AMBER").fill("fits our fleet")
+        seller.page.get_by_role("button", name="Agree to").click()
+        expect(seller.page.get_by_role("cell", name="in force")).to_be_visible()
+
+    def test_looks_at_a_call_under_a_contract_before_it_is_ordered(self, window_of, people):
+        visit = window_of(CONTROL)
+        page = visit.page
+        visit.opened("/markets/northmoor-evenings/")
+        page.get_by_role("link", name="Instruct under a contract").click()
+        confirm(visit, people[CONTROL])
+        page.get_by_label("Power (kW)", exact=True).fill("12")
+        page.get_by_label("Target (kW)").fill("30")
+        page.get_by_label("Reason").fill("transformer works")
+        page.get_by_role("button", name="Check").click()
+
+        expect(page.get_by_text("EV power at most 30.0 kW")).to_be_visible()
+        expect(page.get_by_text("3.42 GBP delivered in full, 285.00 GBP/MWh")).to_be_visible()
+        assert page.evaluate("document.activeElement.tagName") != "BUTTON"
+        assert visit.violations() == []
+        page.get_by_role("button", name="Change it").click()
+        expect(page.get_by_label("Power (kW)", exact=True)).to_have_value("12")
+
+    def test_states_a_product_as_the_catalogue_has_it_but_for_its_price(self, window_of, people):
+        visit = window_of(SUPERVISOR)
+        page = visit.page
+        visit.opened("/products/")
+        page.get_by_role("link", name="State a product").click()
+        confirm(visit, people[SUPERVISOR])
+        page.get_by_label("Begin with").select_option("nged-dynamic")
+        page.get_by_role("button", name="Fill in").click()
+        page.get_by_label("Code", exact=True).fill("northmoor-dynamic")
+        page.get_by_label("Utilisation (GBP/MWh)").fill("333.00")
+        page.get_by_role("button", name="Check").click()
+        expect(page.get_by_text("Utilisation: 300 → 333.00 GBP/MWh")).to_be_visible()
+        assert visit.violations() == []
+        page.get_by_label("Reason").fill("tender of the winter")
+        page.get_by_role("button", name="State northmoor-dynamic v1").click()
+        expect(page.get_by_text("northmoor-dynamic v1 is stated.")).to_be_visible()
+
+
 COUNT_CLICKS = "addEventListener('click', () => { sessionStorage.n = Number(sessionStorage.n ?? 0) + 1 }, true)"
 
 
@@ -165,6 +233,22 @@ class TestMarketOperator:
 
         assert Path(download.value.path()).read_bytes().startswith(b"HDR,2,")
         assert page.evaluate("sessionStorage.n") == "3"
+
+    def test_looks_at_a_months_invoices_before_any_is_issued(self, window_of, people):
+        visit = window_of(MARKET)
+        page = visit.page
+        visit.opened("/invoices/")
+        page.get_by_role("link", name="Issue a month’s invoices").click()
+        confirm(visit, people[MARKET])
+        page.get_by_label("Product").select_option("scheduled-utilisation")
+        page.get_by_label("Month").fill("2026-01")
+        page.get_by_label("State it again").check()
+        page.get_by_role("button", name="Check").click()
+
+        expect(page.get_by_role("heading", name="January 2026, scheduled-utilisation")).to_be_visible()
+        expect(page.get_by_text("there is nothing to confirm")).to_be_visible()
+        assert page.get_by_label("Reason").count() == 0
+        assert visit.violations() == []
 
     def test_downloads_a_statement_and_releases_it_with_a_second_person(self, window_of, people):
         visit = window_of(MARKET)
