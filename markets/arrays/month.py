@@ -12,7 +12,7 @@ from aggregator.core.readings import PERIODS_A_DAY
 from aggregator.core.types import Int32Array, IntArray
 from aggregator.models import Enrolment
 from markets.arrays.control_groups import spared_evses
-from markets.arrays.settlement import Portfolios, load_portfolios, order_of
+from markets.arrays.settlement import Portfolios, called_alone, load_portfolios
 from markets.core.evse_volume import LARGEST_KWH, NO_VALUE
 from markets.core.month import NOT_IN_IT, Members
 from markets.core.month_kernels import lay_days
@@ -38,12 +38,11 @@ def load_portfolios_of(*, events: Sequence[FlexEvent]) -> list[Portfolios]:
     known: dict[tuple[int, int, int | None, bytes], Portfolios] = {}
     found = []
     for event in events:
-        order = order_of(event)
         n_before = int(np.searchsorted(changes, _naive(event.signal.starts_at), side="right"))
         key = (
             event.signal.node_id,
             n_before,
-            order.organisation_id if order else None,
+            called_alone(event),
             spared_evses(event=event).tobytes(),
         )
         if key not in known:

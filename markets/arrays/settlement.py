@@ -91,18 +91,19 @@ def event_grid(signal: TargetSignal) -> TimeGrid:
     return TimeGrid(signal.starts_at, (signal.ends_at - signal.starts_at) // SETTLEMENT_PERIOD)
 
 
-def load_portfolios(*, event: FlexEvent) -> Portfolios:
+def load_portfolios(*, event: FlexEvent, of_zone: bool = False) -> Portfolios:
     """Load who takes part in an event: the EVSEs under its node, with the DSRSP each is enrolled with at the start.
 
-    EVSEs that its request spares take no part: they are whom the others are compared with.
+    Where one DSRSP is called alone, its EVSEs; with ``of_zone`` everybody's there all the same. EVSEs that its request
+    spares take no part: they are whom the others are compared with.
     """
     signal = event.signal
     area = load_area(root=signal.node, starts_at=signal.starts_at, ends_at=signal.ends_at)
     fleet = load_fleet(area=area, at=signal.starts_at)
-    spared_pks, order = spared_evses(event=event), order_of(event)
+    spared_pks, called_pk = spared_evses(event=event), called_alone(event)
     takes_part = ~np.isin(fleet.evse_pks, spared_pks)
-    if order is not None:
-        takes_part &= fleet.dsrsp_pks == order.organisation_id
+    if called_pk is not None and not of_zone:
+        takes_part &= fleet.dsrsp_pks == called_pk
     dsrsp_pks = fleet.dsrsp_pks[takes_part].tolist()
     organisations = sorted(
         Organisation.objects.filter(pk__in=set(dsrsp_pks)), key=lambda organisation: organisation.code
@@ -111,6 +112,12 @@ def load_portfolios(*, event: FlexEvent) -> Portfolios:
     unit = np.array([index[pk] for pk in dsrsp_pks], dtype=np.int64)
     held_out = load_held_out(evse_pks=spared_pks, unit_of=index, zone_pks=fleet.evse_pks, at=signal.starts_at)
     return Portfolios(tuple(organisations), fleet.evse_pks[takes_part], fleet.meter_pks[takes_part], unit, held_out)
+
+
+def called_alone(event: FlexEvent) -> int | None:
+    """Key of the DSRSP an event calls alone, by its order or by itself; None where it calls everybody in the zone."""
+    order = order_of(event)
+    return order.organisation_id if order else event.dsrsp_id
 
 
 def order_of(event: FlexEvent) -> FlexOrder | None:

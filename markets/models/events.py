@@ -13,6 +13,14 @@ class FlexEvent(models.Model):
     product = models.ForeignKey(Product, on_delete=models.PROTECT, related_name="events")
     signal = models.OneToOneField(TargetSignal, on_delete=models.PROTECT, related_name="event")
     price_gbp_per_mwh = models.DecimalField(max_digits=10, decimal_places=2)
+    dsrsp = models.ForeignKey(
+        Organisation,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="called alone; empty for every DSRSP in the zone, or an order's",
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(price_gbp_per_mwh__gte=0), name="event_price_not_negative")]

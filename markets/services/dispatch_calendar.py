@@ -1,7 +1,8 @@
 """Take a DNO's published dispatches as requests under its products, once each."""
 
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -69,7 +70,8 @@ def import_dispatches(
     """Make a request and an event of each call that the plan takes; taking them again changes nothing.
 
     A request's target is the power expected in the zone less what the dispatch asks for, on the mean of its window.
-    Overlapping windows stay as they are: the ledger pays no kWh twice.
+    Overlapping windows stay as they are: the ledger pays no kWh twice. A company that is a DSRSP here, by name or code,
+    is called alone; of one that is none every DSRSP in the zone is called, and a finding says so.
 
     Args:
         organisation: the DNO that asks; the nodes and products are its own.
@@ -81,18 +83,21 @@ def import_dispatches(
     nodes = {zone: find_node(code) for zone, code in plan.nodes.items()}
     products = {name: _product(organisation, code) for name, code in plan.products.items()}
     taken = [one for one in calendar.calls if _is_taken(one, plan)]
+    companies = _dsrsps()
     references = {one.reference for one in taken}
     ready = {one.reference for one in calendar.availability if _is_taken(one, plan)}
     events = FlexEvent.objects.filter(signal__reference__in=references, signal__issued_by=organisation)
     known = dict(events.values_list("signal__reference", "price_gbp_per_mwh"))
     notes = (
         *(note for note in calendar.findings if note.subject in references | ready),
+        *_unknown_companies(taken, companies),
         *(_changed(one, known[one.reference]) for one in taken if _is_changed(one, known)),
     )
     with transaction.atomic():
         for one in taken:
             if one.reference not in known:
-                _make(one, nodes[one.zone], products[one.product], organisation, plan)
+                dsrsp = companies.get(_plain(one.company))
+                _make(one, nodes[one.zone], products[one.product], organisation, plan, dsrsp)
         store_findings(notes=notes, source=source, noticed_at=now, organisation=organisation)
         if len(taken) > len(known):
             record_event(
@@ -110,6 +115,37 @@ def import_dispatches(
         n_availability=len(calendar.availability),
         findings=notes,
     )
+
+
+def _plain(name: str) -> str:
+    """A name without case and runs of spaces, which files write as they like."""
+    return " ".join(name.split()).casefold()
+
+
+def _dsrsps() -> dict[str, Organisation]:
+    """DSRSPs by code and by name; a name that two have is nobody's."""
+    everybody = list(Organisation.objects.filter(kind=Organisation.Kind.DSRSP).order_by("code"))
+    names = Counter(_plain(one.name) for one in everybody)
+    by_name = {_plain(one.name): one for one in everybody if names[_plain(one.name)] == 1}
+    return by_name | {_plain(one.code): one for one in everybody}
+
+
+def _unknown_companies(taken: Sequence[Dispatch], companies: Mapping[str, Organisation]) -> list[FindingNote]:
+    """One finding a company that is no DSRSP here, at its first call."""
+    lines: dict[str, list[int]] = {}
+    for one in taken:
+        if _plain(one.company) not in companies:
+            lines.setdefault(one.company, []).append(one.line)
+    return [
+        FindingNote(
+            "dispatches.unknown_company",
+            company,
+            f"no DSRSP is called {company}: its {len(of_it)} dispatches, from line {of_it[0]} on, call "
+            "everybody in their zones",
+            details={"n_dispatch": len(of_it), "line": of_it[0]},
+        )
+        for company, of_it in lines.items()
+    ]
 
 
 def _is_changed(one: Dispatch, known: Mapping[str, Decimal]) -> bool:
@@ -149,7 +185,14 @@ def _in_force(product: Product, at: datetime) -> Product:
     return versions.order_by("-version").first() or product
 
 
-def _make(one: Dispatch, node: NetworkNode, product: Product, organisation: Organisation, plan: CalendarPlan) -> None:
+def _make(
+    one: Dispatch,
+    node: NetworkNode,
+    product: Product,
+    organisation: Organisation,
+    plan: CalendarPlan,
+    dsrsp: Organisation | None,
+) -> None:
     received_at = one.starts_at - plan.notice
     product = _in_force(product, received_at)
     # What a kWh of it costs if missed is what its product takes off: the plan must value it so.
@@ -166,7 +209,7 @@ def _make(one: Dispatch, node: NetworkNode, product: Product, organisation: Orga
         issued_by=organisation,
         received_at=received_at,
     )
-    open_event(signal=signal, product_code=product.code, price_gbp_per_mwh=one.utilisation_gbp_per_mwh)
+    open_event(signal=signal, product_code=product.code, price_gbp_per_mwh=one.utilisation_gbp_per_mwh, dsrsp=dsrsp)
 
 
 def _target_kw(one: Dispatch, node: NetworkNode, product: Product, as_of: datetime) -> float:

@@ -7,6 +7,7 @@ from fractions import Fraction
 from django.db import transaction
 
 from aggregator.core.errors import FlexError
+from aggregator.models import Organisation
 from dispatch.models import TargetSignal
 from markets.core.payment import steepest_slope
 from markets.models import FlexEvent, Product
@@ -45,8 +46,13 @@ class TooShort(FlexError):
     code = "markets.too_short"
 
 
-def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: Decimal) -> FlexEvent:
+def open_event(
+    *, signal: TargetSignal, product_code: str, price_gbp_per_mwh: Decimal, dsrsp: Organisation | None = None
+) -> FlexEvent:
     """Put a request under the product's newest version that was valid when it was received.
+
+    Args:
+        dsrsp: who is called alone; None for everybody in the zone.
 
     Whom control groups keep out of it is fixed with it (``control_groups.spare_control_groups``).
 
@@ -57,7 +63,7 @@ def open_event(*, signal: TargetSignal, product_code: str, price_gbp_per_mwh: De
     product = product_for(signal=signal, product_code=product_code, price_gbp_per_mwh=price_gbp_per_mwh)
     with transaction.atomic():
         event, is_new = FlexEvent.objects.get_or_create(
-            signal=signal, defaults={"product": product, "price_gbp_per_mwh": price_gbp_per_mwh}
+            signal=signal, defaults={"product": product, "price_gbp_per_mwh": price_gbp_per_mwh, "dsrsp": dsrsp}
         )
         if is_new:
             spare_control_groups(event=event)

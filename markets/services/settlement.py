@@ -64,9 +64,10 @@ class NothingInstructed(FlexError):
 def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
     """Fix, before delivery, what each DSRSP in the zone is to deliver under this run; asking again changes nothing.
 
-    Under an order that is the power ordered, and of its DSRSP alone; a cancelled order instructs nothing. Expected
-    power is the product's baseline without its same-day adjustment, from what was known at the run's time. Nobody is
-    instructed for periods of another charging day, nor anything at all where the zone has no EVSE.
+    Under an order that is the power ordered, and of its DSRSP alone; a cancelled order instructs nothing. A DSRSP that
+    is called alone takes by itself what the request needs. Expected power is the baseline without its same-day
+    adjustment, from what was known at the run's time. Nobody is instructed for periods of another charging day, nor
+    anything at all where the zone has no EVSE.
     """
     same = Instruction.objects.across_tenants().filter(event=event, run=run)
     if told := list(same.all()):
@@ -77,7 +78,7 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
     expected_kw = expected_power_kw(event=event, portfolios=portfolios, as_of=run.as_of)
     planned_kw = load_planned_kw(event=event, run=run, portfolios=portfolios)
     if order is None:
-        others_kw = expected_held_out_kw(expected_kw, portfolios).sum(axis=0)
+        others_kw = expected_held_out_kw(expected_kw, portfolios).sum(axis=0) + _not_called_kw(event, run)
         asked_kw = instructed_kw(
             expected_kw,
             planned_kw,
@@ -108,6 +109,18 @@ def instruct_event(*, event: FlexEvent, run: DispatchRun) -> list[Instruction]:
         event.signal.reference,
     )
     return told
+
+
+def _not_called_kw(event: FlexEvent, run: DispatchRun) -> FloatArray | float:
+    """(n_period,) power expected of the other DSRSPs in the zone where one is called alone: they go on as they do."""
+    if event.dsrsp_id is None:
+        return 0.0
+    zone = load_portfolios(event=event, of_zone=True)
+    expected_kw = expected_power_kw(event=event, portfolios=zone, as_of=run.as_of)
+    of_all_kw = np.nan_to_num(expected_kw) + expected_held_out_kw(expected_kw, zone)
+    is_called = np.array([one.pk == event.dsrsp_id for one in zone.organisations], dtype=np.bool_)
+    others_kw: FloatArray = of_all_kw[~is_called].sum(axis=0)
+    return others_kw
 
 
 def expected_power_kw(*, event: FlexEvent, portfolios: Portfolios, as_of: datetime) -> FloatArray:

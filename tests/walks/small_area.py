@@ -141,6 +141,7 @@ def call(
     target_kw: float = 5.0,
     reference: str = "CALL-1",
     product_code: str = "su",
+    dsrsp: Organisation | None = None,
 ) -> FlexEvent:
     """A turn-down of the street, under Scheduled Utilisation unless told otherwise."""
     signal = receive_target(
@@ -155,4 +156,4 @@ def call(
         issued_by=area.dno,
         received_at=day_ahead(area.day) - timedelta(hours=3),
     )
-    return open_event(signal=signal, product_code=product_code, price_gbp_per_mwh=Decimal("300.00"))
+    return open_event(signal=signal, product_code=product_code, price_gbp_per_mwh=Decimal("300.00"), dsrsp=dsrsp)

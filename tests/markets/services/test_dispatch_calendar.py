@@ -6,8 +6,9 @@ import pytest
 from django.core.management import call_command
 
 from aggregator.core.network_area import UnknownNode
-from aggregator.models import Finding
+from aggregator.models import Finding, Organisation
 from dispatch.models import TargetSignal
+from markets.arrays.settlement import load_portfolios
 from markets.core.dispatch_calendar import parse_calendar
 from markets.models import FlexEvent, Product
 from markets.services.dispatch_calendar import CalendarPlan, TakenCalendar, import_dispatches
@@ -57,19 +58,45 @@ class TestImportDispatches:
         again = take(EVENING, LATER)
         assert (again.n_made, again.n_known) == (0, 2)
         assert list(TargetSignal.objects.order_by("pk").values()) == before
-        assert Finding.objects.across_tenants().filter(source="dispatches:test").count() == 1
+        assert Finding.objects.across_tenants().filter(source="dispatches:test").count() == 2
 
     def test_keeps_duplicates_and_overlaps_as_findings_of_the_dno(self, area):
         found = take(EVENING, {**EVENING, "availability_price": "9"}, LATER)
         assert found.n_made == 2
         rows = Finding.objects.for_tenant(area.dno).filter(source="dispatches:test").order_by("code")
-        assert [row.code for row in rows] == ["dispatches.duplicate", "dispatches.overlap"]
+        assert [row.code for row in rows] == [
+            "dispatches.duplicate",
+            "dispatches.overlap",
+            "dispatches.unknown_company",
+        ]
 
     def test_keeps_the_price_a_call_was_received_with(self, area):
         take(EVENING)
         found = take({**EVENING, "utilisation_price": "1.0"})
-        assert [note.code for note in found.findings] == ["dispatches.changed"]
+        assert [note.code for note in found.findings] == ["dispatches.unknown_company", "dispatches.changed"]
         assert FlexEvent.objects.get().price_gbp_per_mwh == 742
+
+    @pytest.mark.parametrize("company", ["Amber", " AMBER ", "amber"])
+    def test_calls_the_dsrsp_that_is_called_so_alone(self, area, company):
+        found = take({**EVENING, "company_name": company})
+        assert found.findings == ()
+        event = FlexEvent.objects.get()
+        assert event.dsrsp == area.dsrsps[0]
+        assert event.signal.target_kw == pytest.approx(EXPECTED_KW - 20, abs=1e-3)  # of the zone, whoever is called
+        assert load_portfolios(event=event).unit_ids == ("amber",)
+        assert load_portfolios(event=event, of_zone=True).unit_ids == ("amber", "blue")
+
+    def test_says_once_of_a_company_that_it_is_no_dsrsp_here(self, area):
+        found = take(EVENING, LATER, {**LATER, "fu_id": "unit-2", "company_name": "Other"})
+        told = [(note.subject, note.details) for note in found.findings if note.code == "dispatches.unknown_company"]
+        assert told == [("A Company", {"n_dispatch": 2, "line": 2}), ("Other", {"n_dispatch": 1, "line": 4})]
+        assert set(FlexEvent.objects.values_list("dsrsp", flat=True)) == {None}
+
+    def test_takes_a_name_that_two_have_for_nobodys(self, area):
+        for code in ("twin-1", "twin-2"):
+            Organisation.objects.create(code=code, name="Twin", kind="dsrsp")
+        found = take({**EVENING, "company_name": "Twin"})
+        assert [note.code for note in found.findings] == ["dispatches.unknown_company"]
 
     def test_leaves_out_other_zones_products_and_days(self, area):
         rows = ({**EVENING, "fu_id": "unit-2", "zone": "Elsewhere"}, {**LATER, "product": "Long-Term"}, EVENING)

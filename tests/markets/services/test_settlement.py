@@ -108,6 +108,19 @@ class TestInstructEvent:
         assert told.expected_baseline_kw == pytest.approx([2 * kwh for kwh in BASELINE_KWH[code]], abs=2e-4)
         assert told.planned_kw == [0.0] * 4
 
+    @pytest.mark.parametrize(
+        ("target_kw", "instructed_kw"),
+        [(5.0, [14.7, 19.3, 11.0, 2.8]), (20.0, [5.7, 19.3, 5.9, 0.0])],
+        ids=["all-it-has", "what-is-needed"],
+    )
+    def test_gives_all_that_is_needed_to_a_dsrsp_that_is_called_alone(self, target_kw, instructed_kw):
+        """The zone's 25.76, 41.44, 25.92 and 8.88 kW less the target, and no more than amber's own."""
+        area, _, run = evening()
+        alone = call(area, STARTS_AT, ENDS_AT, reference="CALL-2", target_kw=target_kw, dsrsp=area.dsrsps[0])
+        (told,) = instruct_event(event=alone, run=run)
+        assert told.organisation.code == "amber"
+        assert told.instructed_kw == pytest.approx(instructed_kw)
+
     def test_changes_nothing_when_it_is_asked_again(self):
         _, event, run = evening()
         told = list(Instruction.objects.across_tenants().values())
