@@ -15,6 +15,7 @@ from aggregator.models import Organisation
 from aggregator.services.event_log import record_event
 from aggregator.services.turns import take_turn
 from markets.arrays.held_ready import load_held_ready
+from markets.arrays.settlement import ReadEvent
 from markets.core.invoice import (
     DeltaLine,
     against,
@@ -36,6 +37,7 @@ from markets.models import (
     StatementReason,
 )
 from markets.services.invoice_pricing import PricedMonth, price_month
+from markets.services.month_read import read_events
 from markets.services.settlement import newest_instructed_run, settle_event
 
 logger = logging.getLogger(__name__)
@@ -78,6 +80,11 @@ class InvoiceOrder:
     def closes_at(self) -> datetime:
         return cutoff_at(self.first_day, cutoff_day=self.cutoff_day)
 
+    @property
+    def as_of(self) -> datetime:
+        """What was known then counts."""
+        return self.now if self.restate else self.closes_at
+
 
 def issue_invoices(order: InvoiceOrder) -> list[Invoice]:
     """Issue a month's invoices of a product, one a DSRSP; asked again, those that were issued are given back.
@@ -91,16 +98,17 @@ def issue_invoices(order: InvoiceOrder) -> list[Invoice]:
         UnknownProduct: no product has the code.
     """
     product = closed_product(order)
+    reads = _read_beforehand(order)
     with transaction.atomic():
         take_turn("invoices", product.buyer_id)
         standing = standing_invoices(product_code=order.product_code, month=order.first_day)
         if standing and not order.restate:
             return list(standing.values())
-        settlements = [_settled(event, order) for event in month_events(order.product_code, order.first_day)]
-        as_of = order.now if order.restate else order.closes_at
+        events = month_events(order.product_code, order.first_day)
+        settlements = [_settled(event, order, reads.get(event.pk)) for event in events]
         return [
-            _issued(product, order, as_of, organisation, month, standing.get(organisation.pk))
-            for organisation, month in _priced(product, order.first_day, settlements, as_of)
+            _issued(product, order, order.as_of, organisation, month, standing.get(organisation.pk))
+            for organisation, month in _priced(product, order.first_day, settlements, order.as_of)
         ]
 
 
@@ -180,15 +188,28 @@ def head_cells(invoice: Invoice) -> list[str]:
     ]
 
 
-def _settled(event: FlexEvent, order: InvoiceOrder) -> SettlementRun:
+def _read_beforehand(order: InvoiceOrder) -> dict[int, ReadEvent]:
+    """What the month's events still to be settled are settled from, by their keys; read before anything is locked."""
+    if not order.restate and standing_invoices(product_code=order.product_code, month=order.first_day):
+        return {}
+    events = [
+        event
+        for event in month_events(order.product_code, order.first_day)
+        if event.signal.ends_at <= order.as_of and (order.restate or settlement_to_invoice(event, order) is None)
+    ]
+    reads = read_events(events=events, as_of=order.as_of)
+    return {event.pk: read for event, read in zip(events, reads, strict=True)}
+
+
+def _settled(event: FlexEvent, order: InvoiceOrder, read: ReadEvent | None) -> SettlementRun:
     """The settlement an invoice stands on: of the month's close, or of now where the month is stated again."""
     run = newest_instructed_run(event=event)
     if order.restate:
-        return settle_event(event=event, run=run, as_of=order.now)
+        return settle_event(event=event, run=run, as_of=order.as_of, read=read)
     standing = settlement_to_invoice(event, order)
     if standing is not None:
         return standing
-    return settle_event(event=event, run=run, as_of=order.closes_at, run_code=MONTHLY_CODE)
+    return settle_event(event=event, run=run, as_of=order.as_of, run_code=MONTHLY_CODE, read=read)
 
 
 def settlement_to_invoice(event: FlexEvent, order: InvoiceOrder) -> SettlementRun | None:
