@@ -1,7 +1,8 @@
 """SHA-256 of stored rows, worked out by the database over each row's binary form, whatever order they stand in."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
 from django.db import connection
@@ -121,14 +122,32 @@ def load_seals(*, settlement: SettlementRun) -> list[Seal]:
     return [Seal(row.kind, row.part, tuple(row.columns), row.n_row, row.sha256) for row in rows]
 
 
-def sealed_again(seals: Sequence[Seal], days: ReadDays) -> list[Seal]:
+@dataclass(frozen=True, slots=True)
+class DigestedDays:
+    """Days of readings that were digested in one check: settlements of a month rest on the same 60 and more."""
+
+    found: dict[tuple[object, ...], dict[date, Seal]] = field(default_factory=dict)
+
+    def seals(self, days: ReadDays, columns: Sequence[str]) -> list[Seal]:
+        """``reading_seals``, of which only days that were not asked for before are worked out."""
+        meters = hashlib.sha256(days.meter_pks.tobytes()).hexdigest()
+        known = self.found.setdefault((meters, days.as_of, *columns), {})
+        n_day = (days.last_day - days.first_day).days + 1
+        asked = [days.first_day + n * ONE_DAY for n in range(n_day)]
+        if new := [day for day in asked if day not in known]:
+            span = replace(days, first_day=new[0], last_day=new[-1])
+            known |= zip((new[0] + n * ONE_DAY for n in range(n_day)), reading_seals(span, columns), strict=False)
+        return [known[day] for day in asked]
+
+
+def sealed_again(seals: Sequence[Seal], days: ReadDays, digested: DigestedDays) -> list[Seal]:
     """What the rows of stored seals digest to now, in the order of the seals."""
     of_readings = [seal for seal in seals if seal.kind == SettlementSeal.Kind.READINGS]
     found: dict[str, Seal] = {}
     if of_readings:
         sealed_days = sorted(date.fromisoformat(seal.part.split()[1]) for seal in of_readings)
         again = replace(days, first_day=sealed_days[0], last_day=sealed_days[-1])
-        found = {seal.part: seal for seal in reading_seals(again, of_readings[0].columns)}
+        found = {seal.part: seal for seal in digested.seals(again, of_readings[0].columns)}
     return [found[seal.part] if seal.part in found else seal_of(seal.kind, seal.part, seal.columns) for seal in seals]
 
 

@@ -2,18 +2,31 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any
 
 from django.db import models
 
 from aggregator.core.errors import FlexError
-from markets.arrays.seals import ReadDays, load_seals, reading_seals, row_seals, sealed_again, store_seals
+from markets.arrays.seals import (
+    DigestedDays,
+    ReadDays,
+    load_seals,
+    reading_seals,
+    row_seals,
+    sealed_again,
+    store_seals,
+)
+from markets.arrays.settlement import ReadEvent
 from markets.arrays.statements import SettledStatement, settled_statements
 from markets.core.statement_file import in_format_of
 from markets.models import SettlementRun, Statement, StatementLine
 from markets.services.invoice_check import verify_invoices
+from markets.services.month_read import read_events
 from markets.services.settlement import METHOD
 from markets.services.settlement_load import LoadedEvent, direction_of, load_event
 from markets.services.settlement_pay import settle_again
@@ -31,7 +44,7 @@ OF_LINE = (
     "delivered_kwh",
     "n_meters_missing",
 )
-CHUNK = 20
+CHUNK = 30  # settlements of a month, whose EVSEs are held at once
 
 
 class UnknownStatement(FlexError):
@@ -69,10 +82,13 @@ def verify_statements(*, statement_pks: Iterable[int] | None = None) -> Verified
             raise UnknownStatement(f"there is no statement {missing[0]}", field="statement", id=missing[0])
         runs = runs.filter(statements__in=found).distinct()
     n_settlement, n_statement, differences = 0, 0, list[Difference]()
-    for settlement in runs.order_by("pk").iterator(chunk_size=CHUNK):
-        n_settlement += 1
-        n_statement += Statement.objects.across_tenants().filter(settlement_run=settlement).count()
-        differences.extend(verify_settlement(settlement))
+    digested, found_runs = DigestedDays(), runs.order_by("pk").iterator(chunk_size=CHUNK)
+    while chunk := list(islice(found_runs, CHUNK)):
+        n_settlement += len(chunk)
+        n_statement += Statement.objects.across_tenants().filter(settlement_run__in=chunk).count()
+        reads = _read_together(chunk)
+        for settlement in chunk:
+            differences += verify_settlement(settlement, read=reads.pop(settlement.pk, None), digested=digested)
     n_invoice = 0
     if wanted is None:
         differences.extend(_gaps())
@@ -81,10 +97,34 @@ def verify_statements(*, statement_pks: Iterable[int] | None = None) -> Verified
     return Verified(n_settlement, n_statement, n_invoice, tuple(differences))
 
 
-def verify_settlement(settlement: SettlementRun) -> list[Difference]:
-    """Every difference of one settlement: what its statements say, what it was settled from, what was sealed."""
+def _read_together(settlements: list[SettlementRun]) -> dict[int, ReadEvent]:
+    """What these settlements were settled from, by their keys: of those as of one time each meter is read once.
+
+    One that was settled as of a time of its own is not among them, nor is any that cannot be read: it says why alone.
+    """
+    as_of = attrgetter("as_of")
+    reads: dict[int, ReadEvent] = {}
+    for known_at, group in groupby(sorted(settlements, key=as_of), key=as_of):
+        together = list(group)
+        if len(together) == 1:
+            continue
+        with suppress(FlexError):
+            found = read_events(events=[one.event for one in together], as_of=known_at)
+            reads |= {one.pk: read for one, read in zip(together, found, strict=True)}
+    return reads
+
+
+def verify_settlement(
+    settlement: SettlementRun, *, read: ReadEvent | None = None, digested: DigestedDays | None = None
+) -> list[Difference]:
+    """Every difference of one settlement: what its statements say, what it was settled from, what was sealed.
+
+    Args:
+        read: what was read of its event beforehand, as known at its time.
+        digested: days of readings that were digested in this check, and those that will be.
+    """
     try:
-        loaded = load_event(event=settlement.event, run=settlement.dispatch_run, as_of=settlement.as_of)
+        loaded = load_event(event=settlement.event, run=settlement.dispatch_run, as_of=settlement.as_of, read=read)
         again = settled_statements(
             settlement=settlement,
             portfolios=loaded.portfolios,
@@ -97,7 +137,7 @@ def verify_settlement(settlement: SettlementRun) -> list[Difference]:
         *_inputs(settlement, loaded),
         *_statements(settlement, again),
         *_settled_days(settlement, loaded),
-        *_seals(settlement, loaded),
+        *_seals(settlement, loaded, DigestedDays() if digested is None else digested),
     ]
 
 
@@ -180,14 +220,15 @@ def _figures(
             yield Difference(statement, line, name, _text(before), _text(after))
 
 
-def _seals(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Difference]:
+def _seals(settlement: SettlementRun, loaded: LoadedEvent, digested: DigestedDays) -> Iterator[Difference]:
     """Rows that were sealed at the release and are others now."""
     sealed = load_seals(settlement=settlement)
     if not sealed:
         if hasattr(settlement, "release"):
             yield Difference(_named(settlement), "seals", "rows", "nothing", "a released settlement is sealed")
         return
-    for before, now in zip(sealed, sealed_again(sealed, _days(settlement, loaded)), strict=True):
+    again = sealed_again(sealed, _days(settlement, loaded), digested)
+    for before, now in zip(sealed, again, strict=True):
         if (before.n_row, before.sha256) != (now.n_row, now.sha256):
             yield Difference(
                 _named(settlement),

@@ -49,6 +49,11 @@ class TestIssueInvoices:
         ]
         assert verify_statements().differences == ()
 
+    def test_reads_each_meter_once_for_all_events(self, monkeypatch):
+        evening()
+        monkeypatch.setattr("markets.services.settlement_load.read_event", None)
+        assert [invoice.amount_gbp for invoice in issue()] == [PAID_GBP["amber"], PAID_GBP["blue"]]
+
     def test_stays_as_issued_until_it_is_asked_to_be_stated_again(self):
         area, event, run = evening()
         settle_event(event=event, run=run, as_of=AS_OF)

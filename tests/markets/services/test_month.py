@@ -6,6 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, ProgrammingError, transaction
 
+from aggregator.core.errors import FlexError
 from aggregator.core.meter_energy import ReadingValues
 from aggregator.core.timegrid import TimeGrid, utc
 from aggregator.models import EVSE, Finding
@@ -15,8 +16,10 @@ from markets.arrays.settlement import event_grid
 from markets.core.evse_volume import NO_VALUE
 from markets.models import FlexEvent, Instruction, LedgerClaim, Product, SettledDay, SettlementRun, Statement
 from markets.queries import as_known_at
+from markets.services import verification
 from markets.services.month import settle_month
 from markets.services.settlement import newest_instructed_run, settle_event
+from markets.services.verification import verify_settlement, verify_statements
 from tests.factories import LONG_AGO, make_enrolment, make_evse
 from tests.markets.ledger_builders import primacy_rule
 from tests.markets.services.test_settlement import DAY, dispatch
@@ -280,3 +283,22 @@ class TestAsKnownAt:
         changed = as_known_at(days, LATER).get(settlement_run=again[4])
         assert changed.metered_quanta == [5_000]
         assert not SettledDay.objects.for_tenant(area.dsrsps[0]).filter(evse=area.evses[1]).exists()
+
+
+def refuse_to_read(**_asked: object) -> None:
+    raise FlexError("not this way")
+
+
+class TestVerifyStatements:
+    def test_finds_in_one_pass_what_it_finds_one_by_one(self, monkeypatch):
+        area, _ = month_of_calls()
+        settle_month(month=MONTH, as_of=AS_OF)
+        with monkeypatch.context() as only_one_pass:
+            only_one_pass.setattr("markets.services.settlement_load.read_event", refuse_to_read)
+            assert verify_statements().differences == ()
+        read(area.evses[1], utc(CALLS[0][0], time(17)), [0.0, 1.2345], AS_OF - timedelta(days=1))
+        singly = [other for run in SettlementRun.objects.order_by("pk") for other in verify_settlement(run)]
+        assert len({other.statement for other in singly}) > 2
+        assert list(verify_statements().differences) == singly
+        monkeypatch.setattr(verification, "read_events", refuse_to_read)
+        assert list(verify_statements().differences) == singly

@@ -7,11 +7,12 @@ savepoint of its own; what is looked at is looked at as the application.
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
+import numpy as np
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
@@ -19,6 +20,8 @@ from django.db import connection, transaction
 
 from aggregator.models import ControlAct, MeterDay, as_platform
 from dispatch.models import Setpoint
+from markets.arrays import seals
+from markets.arrays.seals import DigestedDays, ReadDays, reading_seals
 from markets.models import (
     Instruction,
     SettledDay,
@@ -307,3 +310,32 @@ class TestTampering:
         code, said = verify("--all")
         assert code == 1
         assert "statements (markets_settlementrun id" in said
+
+
+class TestDigestedDays:
+    def test_works_each_day_out_once(self, monkeypatch):
+        area, _, _ = evening()
+        meter_pks = np.array([evse.meter_id for evse in area.evses])
+        days = ReadDays(meter_pks, DAY - timedelta(days=3), DAY - timedelta(days=1), AS_OF)
+        longer = replace(days, first_day=DAY - timedelta(days=2), last_day=DAY)
+        digested = DigestedDays()
+        assert digested.seals(days, ["day", "energy_kwh"]) == reading_seals(days, ["day", "energy_kwh"])
+
+        asked: list[ReadDays] = []
+
+        def counted(span: ReadDays, columns: Sequence[str]) -> list[seals.Seal]:
+            asked.append(span)
+            return reading_seals(span, columns)
+
+        monkeypatch.setattr(seals, "reading_seals", counted)
+        assert digested.seals(longer, ["day", "energy_kwh"]) == reading_seals(longer, ["day", "energy_kwh"])
+        assert asked == [replace(longer, first_day=DAY)]
+        assert len({seal.sha256 for seal in digested.seals(longer, ["day", "energy_kwh"])}) == 3
+
+    def test_keeps_columns_meters_and_times_apart(self):
+        area, _, _ = evening()
+        days = ReadDays(np.array([evse.meter_id for evse in area.evses]), DAY, DAY, AS_OF)
+        others = [replace(days, meter_pks=days.meter_pks[:1]), replace(days, as_of=AS_OF - timedelta(days=90))]
+        digested = DigestedDays()
+        found = [digested.seals(one, ["energy_kwh"])[0].sha256 for one in (days, *others)]
+        assert len({*found, digested.seals(days, ["day", "energy_kwh"])[0].sha256}) == 4
