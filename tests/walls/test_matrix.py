@@ -134,6 +134,7 @@ class TestChanging:
         assert change_everything(world, person) == []
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 class TestScopeFilters:
     """Each is needed: with the database open and one filter gone, the matrix finds a leak."""
