@@ -9,6 +9,7 @@ from aggregator.core.permissions import Action
 from aggregator.site.filters import text_filter
 from aggregator.site.paging import page_of
 from aggregator.site.views import PageView
+from markets.services.displaced_volumes import displaced_volumes
 from markets.services.ledger_pages import RuleLine, ledger_page, primacy_lines, stacking_lines
 
 ROWS_A_PAGE = 25
@@ -23,7 +24,8 @@ class Ledger(PageView):
         found = ledger_page(settlement_pk=settlement, organisation=self.viewer.organisation)
         if found is None:
             raise Http404("There is no such settlement, or it is not yours to read.")
-        return self.page("markets/ledger.html", {"ledger": found})
+        volumes = displaced_volumes(lines=found.lines, settlement_pk=settlement, organisation=self.viewer.organisation)
+        return self.page("markets/ledger.html", {"ledger": found, "volumes": volumes})
 
 
 class Rules(PageView):

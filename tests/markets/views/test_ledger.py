@@ -1,9 +1,11 @@
 """The ledger in the browser: who was paid for what, what was displaced and why, and nobody else's."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
-from markets.models import SettlementRun
+from markets.models import SettlementRun, ShortfallCause, Statement
 from markets.services.ledger import claim_delivered
 from markets.services.ledger_rules import load_default_rules
 from tests.aggregator.views.people import client_of, statuses, text_of
@@ -18,6 +20,7 @@ from tests.markets.ledger_builders import (
     make_settlement,
     primacy_rule,
 )
+from tests.markets.site import Page
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
@@ -53,6 +56,23 @@ class TestLedger:
         assert "3.0000 kWh by su v1 for FIRST/1: a rule puts the other before it (su-op v1)" in text
         assert "taken from the order too" in text
         assert '<td class="num">7.0000</td><td class="num">4.0000</td><td class="num">3.0000</td>' in text
+
+    def test_adds_up_displaced_volumes_by_cause(self, fleet, displaced):
+        """The ledger's 3 kWh in one half-hour, and what was overridden in two; a car that was away commands nothing."""
+        statement = Statement.objects.across_tenants().get(settlement_run=displaced, organisation=fleet.amber)
+        starts_at = displaced.event.signal.starts_at
+        for cause, n_half_hour, energy_kwh in (("override", 0, 1), ("override", 1, 2), ("unplugged", 0, 4)):
+            at = starts_at + n_half_hour * timedelta(minutes=30)
+            ShortfallCause(statement=statement, starts_at=at, cause=cause, n_evse=1, energy_kwh=energy_kwh).save()
+        for viewer, role in ((fleet.amber, "operator"), (make_dno(), "control_room_operator")):
+            rows = Page(text_of(client_of(viewer, role).get(address(displaced)))).rows
+            told = [row for row in rows if len(row) == 6 and row[0] == "Amber" and "SP" not in row[0]]
+            assert [(row[1], row[4], row[5]) for row in told] == [
+                ("A rule puts the other before it", "1", "3.0000"),
+                ("Consumers overrode", "2", "3.0000"),
+            ]
+        page = text_of(client_of(fleet.blue, "operator").get(address(displaced)))
+        assert ("Displaced volumes" in page, "overrode" in page) == (False, False)
 
     def test_tells_a_dsrsp_nothing_of_another(self, fleet, displaced):
         text = text_of(client_of(fleet.blue, "operator").get(address(displaced)))
