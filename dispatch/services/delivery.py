@@ -26,7 +26,7 @@ from aggregator.services.batches import IngestResult
 from aggregator.services.ingest_readings import ingest_readings
 from dispatch.models import DispatchRun
 from dispatch.services.issue import issue_anew, issue_setpoints
-from dispatch.services.runs import facts_of
+from dispatch.services.run_facts import facts_of
 
 logger = logging.getLogger(__name__)
 

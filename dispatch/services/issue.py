@@ -19,7 +19,8 @@ from dispatch.core.rounding import ampere_kw
 from dispatch.core.spare import FleetCeilings, release
 from dispatch.models import DispatchRun
 from dispatch.services.rolling import day_of, rolling_rule
-from dispatch.services.runs import RunFacts, assemble, room_for_spare
+from dispatch.services.run_facts import RunFacts, assemble
+from dispatch.services.run_spare import room_for_spare
 
 logger = logging.getLogger(__name__)
 

@@ -25,8 +25,8 @@ from dispatch.core.rounding import ampere_kw
 from dispatch.core.spare import fleet_problem
 from dispatch.core.steady import NOTHING_TOLD
 from dispatch.models import DispatchRun
+from dispatch.services.run_facts import RunFacts, assemble, load_facts, min_probability, stored_parameters
 from dispatch.services.run_log import record_run, refuse_above_cap
-from dispatch.services.runs import RunFacts, assemble, load_facts, min_probability, stored_parameters
 
 logger = logging.getLogger(__name__)
 

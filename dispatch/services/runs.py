@@ -1,47 +1,32 @@
 """Dispatch an area for a charging day: load what was known, solve, check, store. What is stored is in force."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from typing import TypeAlias
 
 import numpy as np
 from django.db import transaction
 
-from aggregator.arrays.background import load_measured_demand
-from aggregator.arrays.calendar import day_types
 from aggregator.arrays.findings import store_findings
-from aggregator.arrays.fleet import load_fleet
-from aggregator.arrays.forecasts import load_forecast_sessions
-from aggregator.arrays.network import find_node, load_area
-from aggregator.arrays.prices import find_tariff, load_carbon_gco2_per_kwh, load_prices_gbp_per_kwh
-from aggregator.core.align import NOWHERE, index_of
-from aggregator.core.background import forecast_background
-from aggregator.core.behaviour import Behaviour
+from aggregator.arrays.network import find_node
 from aggregator.core.digest import digest
-from aggregator.core.diversity import override_reserve_kw
 from aggregator.core.errors import FlexError
 from aggregator.core.findings import FindingNote
-from aggregator.core.fleet import Fleet, ForecastSessions
-from aggregator.core.gap_fill import PeriodValues
-from aggregator.core.network_area import NetworkArea
-from aggregator.core.timegrid import SETTLEMENT_PERIOD, TimeGrid
-from aggregator.core.types import BoolArray, FloatArray, Int16Array, IntArray
+from aggregator.core.types import IntArray
 from aggregator.models import AvailabilityForecast, Organisation
 from aggregator.services.turns import take_turn
-from dispatch.arrays.runs import HeldBack, newest_run, store_run
-from dispatch.arrays.shortfall import load_past_shortfall
-from dispatch.arrays.targets import load_signals, load_spared
-from dispatch.core.assemble import Assembled, RunParameters, assemble_problem, request_window
-from dispatch.core.fairness import PastShortfall
+from dispatch.arrays.runs import newest_run, store_run
+from dispatch.core.assemble import Assembled, RunParameters
 from dispatch.core.portable import problem_to_arrays
-from dispatch.core.problem import TURN_DOWN, TURN_UP, DispatchPlan, DispatchProblem, FlexRequest
+from dispatch.core.problem import DispatchPlan
 from dispatch.core.solve import solve
-from dispatch.core.spare import FleetCeilings, fleet_problem, node_links, offer_spare, open_periods, valley_kw
-from dispatch.core.spared import Spared, solve_sparing
-from dispatch.models import DispatchRun, TargetSignal
+from dispatch.core.spare import FleetCeilings, offer_spare
+from dispatch.core.spared import solve_sparing
+from dispatch.models import DispatchRun
+from dispatch.services.run_facts import RunFacts, assemble, load_facts, stored_parameters
 from dispatch.services.run_log import record_run, refuse_above_cap
+from dispatch.services.run_spare import room_for_spare
 
 logger = logging.getLogger(__name__)
 
@@ -57,23 +42,6 @@ class NoForecast(FlexError):
 
 class NothingDispatched(FlexError):
     code = "dispatch.nothing_dispatched"
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """Everything a run reads, once."""
-
-    grid: TimeGrid
-    area: NetworkArea
-    fleet: Fleet
-    sessions: ForecastSessions
-    held_back: HeldBack
-    price_gbp_per_kwh: FloatArray
-    carbon_gco2_per_kwh: FloatArray
-    signals: tuple[TargetSignal, ...]
-    spared: Spared
-    past: PastShortfall
-    findings: tuple[FindingNote, ...]
 
 
 def run_dispatch(
@@ -179,176 +147,12 @@ def newest_forecast(*, area_code: str, day: date, as_of: datetime) -> Availabili
     return forecast
 
 
-def load_facts(
-    *, forecast: AvailabilityForecast, as_of: datetime, tariff_code: str, parameters: RunParameters
-) -> RunFacts:
-    """Load what a run of this forecast reads, as it was known at ``as_of``."""
-    grid = TimeGrid(forecast.starts_at, forecast.n_period)
-    area = load_area(root=forecast.area, starts_at=grid.starts_at, ends_at=grid.ends_at)
-    fleet = load_fleet(area=area, at=grid.starts_at)
-    sessions = load_forecast_sessions(forecast=forecast)
-    background_kw, background_notes = _background(area, grid, as_of, parameters)
-    reserve_kw = _reserve(area, fleet, sessions, grid, parameters, min_probability(forecast))
-    price = load_prices_gbp_per_kwh(tariff=find_tariff(tariff_code), grid=grid, as_of=as_of)
-    carbon = _carbon(grid, as_of, parameters)
-    signals = load_signals(area=area, grid=grid, as_of=as_of)
-    return RunFacts(
-        grid=grid,
-        area=area,
-        fleet=fleet,
-        sessions=sessions,
-        held_back=HeldBack(background_kw, reserve_kw),
-        price_gbp_per_kwh=price.values,
-        carbon_gco2_per_kwh=carbon.values,
-        signals=signals,
-        spared=load_spared(signals=signals, evse_pks=fleet.evse_pks),
-        past=load_past_shortfall(
-            area_pk=forecast.area_id,
-            fleet=fleet,
-            day=forecast.charging_day,
-            n_day=parameters.fairness_days,
-            as_of=as_of,
-        ),
-        findings=(*background_notes, *price.findings, *carbon.findings),
-    )
-
-
-def _carbon(grid: TimeGrid, as_of: datetime, parameters: RunParameters) -> PeriodValues:
-    """Carbon intensity where a run gives it a weight; without one nothing needs to be known of it."""
-    if parameters.carbon_gbp_per_tonne == 0:
-        return PeriodValues(np.zeros(grid.n_period), np.zeros(grid.n_period, dtype=np.bool_), ())
-    return load_carbon_gco2_per_kwh(grid=grid, as_of=as_of)
-
-
-def min_probability(forecast: AvailabilityForecast) -> float:
-    """What an EVSE without a planned session may at most have had as its chance of plugging in."""
-    return float(forecast.rule["min_probability"])
-
-
-def _background(
-    area: NetworkArea, grid: TimeGrid, as_of: datetime, parameters: RunParameters
-) -> tuple[FloatArray, Sequence[FindingNote]]:
-    last_day = as_of.date() - timedelta(days=1)
-    first_day = last_day - timedelta(days=parameters.background_days - 1)
-    measured = load_measured_demand(area=area, first_day=first_day, last_day=last_day, as_of=as_of)
-    forecast = forecast_background(
-        measured,
-        area=area,
-        grid=grid,
-        day_types=day_types(first_day - timedelta(days=1), grid.ends_at.date() + timedelta(days=1)),
-        quantile=parameters.background_quantile,
-    )
-    return forecast.power_kw, forecast.findings
-
-
-def _reserve(
-    area: NetworkArea,
-    fleet: Fleet,
-    sessions: ForecastSessions,
-    grid: TimeGrid,
-    parameters: RunParameters,
-    least_probability: float,
-) -> FloatArray:
-    """(n_node, n_period) held back for overrides; when in the day one would come is not guessed."""
-    at = index_of(sessions.evse_pks, fleet.evse_pks)
-    planned = sessions.probability[at] if len(sessions.probability) else np.zeros(fleet.n_evse)
-    probability = np.where(at == NOWHERE, least_probability, planned)
-    everyone = fleet_problem(area, fleet, grid, np.full((area.n_node, grid.n_period), np.inf))
-    reserve_kw = override_reserve_kw(
-        rated_kw=fleet.rated_kw,
-        override_probability=probability[:, np.newaxis] * Behaviour().mean_override_rate,
-        links=node_links(everyone),
-        alpha=parameters.override_alpha,
-    )
-    return np.repeat(reserve_kw, grid.n_period, axis=1)
-
-
-def assemble(facts: RunFacts, parameters: RunParameters) -> Assembled:
-    """The problem of these facts."""
-    return assemble_problem(
-        area=facts.area,
-        fleet=facts.fleet,
-        sessions=facts.sessions,
-        grid=facts.grid,
-        background_kw=facts.held_back.background_kw,
-        reserve_kw=facts.held_back.reserve_kw,
-        price_gbp_per_kwh=facts.price_gbp_per_kwh,
-        carbon_gco2_per_kwh=facts.carbon_gco2_per_kwh,
-        requests=tuple(_request(signal, facts) for signal in facts.signals),
-        parameters=parameters,
-        past=facts.past,
-    )
-
-
-def _request(signal: TargetSignal, facts: RunFacts) -> FlexRequest:
-    start, end = request_window(
-        facts.grid,
-        reference=signal.reference,
-        starts=(signal.starts_at - facts.grid.starts_at) // SETTLEMENT_PERIOD,
-        ends=-((facts.grid.starts_at - signal.ends_at) // SETTLEMENT_PERIOD),
-    )
-    return FlexRequest(
-        node=facts.area.index_of(signal.node_id),
-        start=start,
-        end=end,
-        direction=TURN_DOWN if signal.direction == TargetSignal.Direction.TURN_DOWN else TURN_UP,
-        target_kw=signal.target_kw,
-        shortfall_gbp_per_kwh=signal.shortfall_gbp_per_kwh,
-    )
-
-
 def _with_spare(facts: RunFacts, assembled: Assembled, plan: DispatchPlan, parameters: RunParameters) -> FleetCeilings:
     """The plan's ceilings, raised into what headroom it left in the cheaper periods."""
     planned_a = np.zeros((facts.fleet.n_evse, facts.grid.n_period), dtype=np.int16)
     planned_a[assembled.evse] = plan.setpoint_a
     room = room_for_spare(facts, assembled, planned_a, parameters)
     return offer_spare(room.problem, planned_a, is_open=room.is_open, order=room.order, bound_kw=room.bound_kw)
-
-
-@dataclass(frozen=True, slots=True)
-class SpareRoom:
-    """Where and in which order ceilings may be raised, and the problem they are checked against."""
-
-    problem: DispatchProblem
-    is_open: BoolArray
-    order: IntArray
-    bound_kw: FloatArray
-
-
-def room_for_spare(
-    facts: RunFacts, assembled: Assembled, planned_a: Int16Array, parameters: RunParameters
-) -> SpareRoom:
-    """The spare headroom of a run whose plan is (n_evse, n_period) ``planned_a``."""
-    problem = assembled.problem
-    is_open = open_periods(
-        problem.price_gbp_per_kwh[0],
-        planned_a,
-        problem.requests,
-        share=parameters.spare_price_share,
-        spared=facts.spared,
-    )
-    return SpareRoom(
-        problem=fleet_problem(facts.area, facts.fleet, facts.grid, assembled.network.cap_kw),
-        is_open=is_open,
-        order=np.roll(np.arange(facts.fleet.n_evse), -facts.grid.starts_at.toordinal()),
-        bound_kw=valley_kw(facts.held_back.background_kw, level=parameters.spare_peak_level),
-    )
-
-
-def stored_parameters(parameters: RunParameters, tariff_code: str) -> dict[str, float | str]:
-    """What a run's row keeps of how it was asked."""
-    return {"tariff": tariff_code, **asdict(parameters)}
-
-
-def facts_of(*, run: DispatchRun) -> tuple[RunFacts, RunParameters]:
-    """What a stored run read, loaded again as it was known then; EVSEs that left since are left out."""
-    # A run of before there was a choice was delivered as dispatched, and treated everybody alike.
-    asked = {"rolling": False, "fairness_most": 1.0, **run.parameters}
-    tariff_code = str(asked.pop("tariff"))
-    parameters = RunParameters(**asked)
-    facts = load_facts(forecast=run.forecast, as_of=run.as_of, tariff_code=tariff_code, parameters=parameters)
-    stayed = np.isin(facts.sessions.evse_pks, facts.fleet.evse_pks)
-    return replace(facts, sessions=facts.sessions.select(stayed)), parameters
 
 
 def _header(

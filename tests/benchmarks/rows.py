@@ -23,11 +23,11 @@ ROOT = Path(__file__).parents[2]
 # Each step by the names the run's service calls it by; a step within another is indented in the table.
 STEPS = (
     ("dispatch.services.runs", "load_facts", "load"),
-    ("dispatch.services.runs", "load_area", "  network"),
-    ("dispatch.services.runs", "load_fleet", "  fleet"),
-    ("dispatch.services.runs", "load_forecast_sessions", "  sessions"),
-    ("dispatch.services.runs", "_background", "  background"),
-    ("dispatch.services.runs", "_reserve", "  override reserve"),
+    ("dispatch.services.run_facts", "load_area", "  network"),
+    ("dispatch.services.run_facts", "load_fleet", "  fleet"),
+    ("dispatch.services.run_facts", "load_forecast_sessions", "  sessions"),
+    ("dispatch.services.run_facts", "_background", "  background"),
+    ("dispatch.services.run_facts", "_reserve", "  override reserve"),
     ("dispatch.services.runs", "assemble", "assemble"),
     ("dispatch.services.runs", "_fingerprint", "fingerprint"),
     ("", "", "solve"),

@@ -24,7 +24,7 @@ from dispatch.core.network import Network
 from dispatch.core.rounding import round_plan
 from dispatch.core.solve import solve
 from dispatch.models import IssuedSetpoint, RunNode, Setpoint
-from dispatch.services.runs import assemble, facts_of
+from dispatch.services.run_facts import assemble, facts_of
 from dispatch.services.targets import receive_target
 from markets.core.statement_file import parse_statement
 from markets.models import CycleNode, CycleRun, Instruction, Product, Statement

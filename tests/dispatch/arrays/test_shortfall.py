@@ -13,7 +13,8 @@ from dispatch.core.assemble import RunParameters
 from dispatch.core.fairness import PastShortfall
 from dispatch.models import DispatchRun, Setpoint
 from dispatch.services.rolling import day_of
-from dispatch.services.runs import assemble, facts_of, run_dispatch
+from dispatch.services.run_facts import assemble, facts_of
+from dispatch.services.runs import run_dispatch
 from markets.services.cycle import day_ahead
 from tests.walks.small_area import TARIFF, SmallArea, make_small_area
 

@@ -16,7 +16,8 @@ from dispatch.core.explanation import Explanation
 from dispatch.models import DispatchRun, RunNode, Setpoint
 from dispatch.services.explain import AmbiguousEvse, NotInRun, explain_setpoint, explain_to_operator
 from dispatch.services.issue import issue_setpoints
-from dispatch.services.runs import assemble, facts_of, run_dispatch
+from dispatch.services.run_facts import assemble, facts_of
+from dispatch.services.runs import run_dispatch
 from markets.services.cycle import day_ahead
 from tests.factories import make_csms, make_evse, make_organisation
 from tests.walks.small_area import TARIFF, SmallArea, call, make_small_area

@@ -17,7 +17,8 @@ from dispatch.models import DispatchRun, RunNode, RunRequest, Setpoint
 from dispatch.services import rolling as service
 from dispatch.services.delivery import deliver_day
 from dispatch.services.rolling import NotInTheDay, RunOvertaken, redispatch_run
-from dispatch.services.runs import facts_of, run_dispatch, run_in_force
+from dispatch.services.run_facts import facts_of
+from dispatch.services.runs import run_dispatch, run_in_force
 from dispatch.services.targets import receive_target
 from markets.services.cycle import day_ahead
 from tests.walks.small_area import TARIFF, SmallArea, make_small_area
