@@ -41,7 +41,8 @@ class PlannedInvoice:
     """One DSRSP's invoice as it is, or would be.
 
     Attributes:
-        issued_at: when, of one that stands already and stays as it is; None of one that would be issued.
+        issued_at: when, of one that stands already and stays as it is: nothing more is to be paid of it. None of one
+            that would be issued.
     """
 
     dsrsp: str
@@ -132,7 +133,7 @@ def _issue(organisation: Organisation, order: InvoiceOrder) -> InvoicePlan:
         n_event=len(events),
         n_to_settle=n_to_settle,
         invoices=invoices,
-        to_pay_gbp=sum((one.delta_gbp for one in invoices if one.issued_at is None), Decimal("0.00")),
+        to_pay_gbp=sum((one.delta_gbp for one in invoices), Decimal("0.00")),
         seen="",
     )
     return replace(plan, seen=_digest(plan))
@@ -164,8 +165,8 @@ def _planned(invoice: Invoice, *, is_kept: bool) -> PlannedInvoice:
         version=invoice.version,
         n_line=InvoiceLine.objects.across_tenants().filter(invoice=invoice).count(),
         amount_gbp=invoice.amount_gbp,
-        before_gbp=invoice.before_gbp,
-        delta_gbp=invoice.delta_gbp,
+        before_gbp=invoice.amount_gbp if is_kept else invoice.before_gbp,
+        delta_gbp=Decimal("0.00") if is_kept else invoice.delta_gbp,
         issued_at=invoice.issued_at if is_kept else None,
     )
 

@@ -29,7 +29,7 @@ MARKET_PAGES = {
     "northmoor.supervisor": FOR_ALL
     | {"/markets/northmoor-evenings/request/", "/flex-offers/*/accept/", "/products/*/change/", "/baselines/"}
     | {"/markets/new/", "/markets/northmoor-evenings/contract/", "/markets/northmoor-evenings/call/", "/products/new/"}
-    | {"/orders/*/dispatch/", "/orders/*/dispatch/?"},
+    | {"/orders/*/dispatch/"},
     "moorside.market": FOR_ALL - {"/orders/*/", "/flex-requests/*/"} | {"/settlements/*/release/", "/invoices/issue/"},
     "platform.admin": FOR_ALL | {"/volumes/"},
 }

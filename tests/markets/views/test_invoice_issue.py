@@ -61,7 +61,7 @@ class TestIssueInvoices:
         page = text_of(mo.get(ISSUE, ASKED))
         assert "2 invoices, <strong>12.25 GBP</strong> to pay" in page
         assert "1, 1 of them settled for it" in page
-        assert "Issue 2 invoices" in page
+        assert "Issue 2 invoices of January 2026" in page
         assert not SettlementRun.objects.exists()
         assert invoices() == []
         assert Event.objects.across_tenants().count() == before
@@ -82,7 +82,9 @@ class TestIssueInvoices:
     def test_has_nothing_to_confirm_once_they_are_issued(self, mo):
         evening()
         confirmed(mo)
-        page = text_of(mo.get(ISSUE, ASKED))
+        answer = mo.get(ISSUE, ASKED)
+        page = text_of(answer)
+        assert {(one.amount_gbp - one.before_gbp, one.delta_gbp) for one in answer.context["plan"].invoices} == {(0, 0)}
         assert "there is nothing to confirm" in page
         assert 'name="reason"' not in page
 
