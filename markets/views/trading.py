@@ -20,7 +20,8 @@ from markets.services.orders_contracts import move_contract
 from markets.services.orders_markets import move_market
 from markets.services.orders_offers import make_offer, reject_offer, revoke_offer
 from markets.services.orders_requests import publish_flex_request, withdraw_flex_request
-from markets.views.trading_forms import AcceptForm, OfferForm, WindowForm, first_window
+from markets.views.offer_form import OfferForm
+from markets.views.trading_forms import AcceptForm, WindowForm, first_window
 
 
 class Markets(PageView):

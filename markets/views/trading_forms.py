@@ -5,16 +5,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
-import numpy as np
 from django import forms
 
 from aggregator.core.errors import FlexError
 from aggregator.core.local_window import InvalidWindow, clock_choices, length_text, window_at
 from aggregator.core.timegrid import LONDON
-from markets.core.trading_offers import OptionTerms
-from markets.models import FlexRequest, Market
+from markets.models import Market
 from markets.services.orders_contracts import Call
-from markets.services.orders_offers import OfferTerms
 from markets.services.orders_requests import LONGEST_REFERENCE, FlexRequestTerms
 
 N_PERIOD_LONGEST = 48
@@ -132,39 +129,6 @@ class TargetForm(TradeForm):
         max_value=LARGEST_KW,
         help_text="EV power at the node; empty: what is expected there, moved by what is ordered",
     )
-
-
-class OfferForm(TradeForm):
-    """One option of an offer, with its power half-hour by half-hour."""
-
-    price_gbp = forms.DecimalField(
-        label="Price (GBP)", min_value=0, max_digits=12, decimal_places=2, help_text="for the whole of it"
-    )
-    min_activation_factor = forms.DecimalField(
-        label="Smallest share",
-        min_value=Decimal("0.01"),
-        max_value=Decimal("1.00"),
-        decimal_places=2,
-        initial=Decimal("1.00"),
-        help_text="0.01 to 1.00 of it that may be accepted; 1.00: whole or nothing",
-    )
-    reference = reference_field("names your offer for good; change it if you like")
-
-    def __init__(self, *args: Any, flex_request: FlexRequest, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._request = flex_request
-        for number, kw in enumerate(flex_request.requested_kw):
-            starts_at = (flex_request.starts_at + number * timedelta(minutes=30)).astimezone(LONDON)
-            self.fields[f"kw_{number}"] = forms.FloatField(
-                label=f"{starts_at:%H:%M %Z} (kW)", min_value=0, max_value=kw, initial=kw, help_text=f"up to {kw:g}"
-            )
-
-    def terms(self) -> OfferTerms:
-        """The offer it states."""
-        stated = self.cleaned_data
-        power_kw = np.array([stated[f"kw_{n}"] for n in range(len(self._request.requested_kw))], dtype=np.float64)
-        option = OptionTerms("1", power_kw, stated["price_gbp"], stated["min_activation_factor"])
-        return OfferTerms(stated["reference"], self._request.reference, (option,))
 
 
 class AcceptForm(TradeForm):

@@ -1,6 +1,7 @@
 """Trading in the browser: a request is published, offered on, accepted, dispatched, stopped; by whom it may be."""
 
 from datetime import date, timedelta
+from decimal import Decimal
 
 import pytest
 from django.test import Client
@@ -147,6 +148,21 @@ class TestOfferPages:
         assert fred.post(path, stated).url == f"/flex-requests/{request_.pk}/"
         made = FlexOffer.objects.across_tenants().get()
         assert made.options.get().power_kw == [5.0, 6.0]
+
+    def test_offer_several_options_of_which_one_may_be_taken(self, request_, fred):
+        path = f"/flex-requests/{request_.pk}/offer/"
+        first = {"kw_0": "5", "kw_1": "6", "price_gbp": "3.00", "min_activation_factor": "0.50", "reference": "A/9"}
+        second = {"kw_0_of_2": "7", "kw_1_of_2": "0", "price_gbp_of_2": "2.00", "min_activation_factor_of_2": "1.00"}
+        left_out = {"kw_0_of_3": "9", "kw_1_of_3": "9", "price_gbp_of_3": "", "min_activation_factor_of_3": "1.00"}
+        lacking = fred.post(path, {**first, **second, "kw_1_of_2": ""})
+        assert (lacking.status_code, "needs it" in str(lacking.context["form"].errors["kw_1_of_2"])) == (400, True)
+
+        assert fred.post(path, {**first, **second, **left_out}).url == f"/flex-requests/{request_.pk}/"
+        made = FlexOffer.objects.across_tenants().get()
+        assert list(made.options.order_by("pk").values_list("reference", "power_kw", "price_gbp")) == [
+            ("1", [5.0, 6.0], Decimal("3.00")),
+            ("2", [7.0, 0.0], Decimal("2.00")),
+        ]
 
     def test_refuse_more_than_is_registered(self, request_, fred):
         stated = {"kw_0": "20", "kw_1": "20", "price_gbp": "3", "min_activation_factor": "1", "reference": "A/9"}
