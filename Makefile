@@ -48,10 +48,11 @@ test-long: $(VENV)/.development  ## what `make test` leaves out: a month of real
 test-named-server: $(VENV)/.development  ## migrations and walks on the PostgreSQL named by NAMED_SERVER
 	@DATABASE_URL=$(NAMED_SERVER) $(PY) -m pytest tests/walks
 
-bench: $(VENV)/.development  ## the dispatch engine against its peers up to 1,000,000 sessions, interleaved; some 40 minutes (a month's settlement: bench-settlement)
+bench: $(VENV)/.development  ## the dispatch engine against its peers up to 1,000,000 sessions, interleaved; then a month's settlement against pandas; some 45 minutes
 	@$(PY) -m tests.benchmarks.engine
+	@$(PY) -m tests.benchmarks.settlement --sizes 1000,10000
 
-bench-settlement: $(VENV)/.development  ## a month's settlement from PostgreSQL against pandas, and ingest (SIZES=100000 needs 8 GB of disk)
+bench-settlement: $(VENV)/.development  ## only a month's settlement from PostgreSQL against pandas, and ingest (SIZES=100000 needs 8 GB of disk)
 	@$(PY) -m tests.benchmarks.settlement --sizes $${SIZES:-1000,10000}
 
 bench-large: $(VENV)/.development  ## the same with 10,000,000 sessions, which needs 10 GiB
