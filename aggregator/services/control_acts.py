@@ -134,7 +134,7 @@ def ask_control_act(
         )
         act.save()
         if not act.exceeded:
-            _close(act, ControlAct.State.DONE, now=now, user_pk=None, outcome=_do(act, now))
+            _close(act, ControlAct.State.DONE, now=now, user_pk=None, outcome=_do(act, now, user_pk=None))
         asked = {"state": ControlAct.State.PENDING, "payload": act.payload, "figures": act.figures}
         _record(act, "asked", before=None, after={**asked, "exceeded": act.exceeded}, reason=said, now=now)
         if act.state == ControlAct.State.DONE:
@@ -268,7 +268,10 @@ def _recent(organisation: Organisation, kind: str, now: datetime) -> list[ActFig
 # --- what is done ---------------------------------------------------------------------------------
 
 
-def _do(act: ControlAct, now: datetime) -> Outcome:
+def _do(act: ControlAct, now: datetime, *, user_pk: int | None) -> Outcome:
+    """Do what was asked; who decided it is stored before, so that what is done may rest on it."""
+    act.decided_at, act.decided_by_id = now, user_pk
+    act.save(update_fields=["decided_at", "decided_by"])
     service: Callable[..., Outcome] = import_string(settings.CONTROL_ACTS[act.kind])
     return service(act=act, now=now)
 
@@ -277,7 +280,7 @@ def _carry_out(act: ControlAct, person_pk: int, now: datetime) -> None:
     try:
         with transaction.atomic():
             _refuse_grown(act, now)
-            outcome = _do(act, now)
+            outcome = _do(act, now, user_pk=person_pk)
     except FlexError as error:
         outcome = {"code": error.code, "message": error.message, "details": error.details}
         _close(act, ControlAct.State.FAILED, now=now, user_pk=person_pk, outcome=outcome)

@@ -219,12 +219,13 @@ def newest_files(*, organisation: Organisation, day: date) -> tuple[DeliveredVol
 def store_file(*, file: DeliveredVolumeFile, day: FiledDay, allocation: Allocation) -> DeliveredVolumeFile:
     """Write a file with its volumes; call it in a transaction."""
     file.save(force_insert=True)
-    DeviationVolume.objects.across_tenants().bulk_create(_deviations(file, day, allocation), batch_size=5_000)
-    BoundaryVolume.objects.across_tenants().bulk_create(_boundaries(file, day, allocation), batch_size=5_000)
+    DeviationVolume.objects.across_tenants().bulk_create(deviation_rows(file, day, allocation), batch_size=5_000)
+    BoundaryVolume.objects.across_tenants().bulk_create(boundary_rows(file, day, allocation), batch_size=5_000)
     return file
 
 
-def _deviations(file: DeliveredVolumeFile, day: FiledDay, allocation: Allocation) -> list[DeviationVolume]:
+def deviation_rows(file: DeliveredVolumeFile, day: FiledDay, allocation: Allocation) -> list[DeviationVolume]:
+    """One an asset and period with a volume, not stored."""
     return [
         DeviationVolume(
             file=file,
@@ -241,8 +242,8 @@ def _deviations(file: DeliveredVolumeFile, day: FiledDay, allocation: Allocation
     ]
 
 
-def _boundaries(file: DeliveredVolumeFile, day: FiledDay, allocation: Allocation) -> list[BoundaryVolume]:
-    """One a boundary and period called; energies export positive, as filed."""
+def boundary_rows(file: DeliveredVolumeFile, day: FiledDay, allocation: Allocation) -> list[BoundaryVolume]:
+    """One a boundary and period called, not stored; energies export positive, as filed."""
     supplier_of = {one.import_msid: one.supplier_id for one in day.registrations}
     return [
         BoundaryVolume(

@@ -12,15 +12,11 @@ from markets.models import Contract, Product
 KW_PER_MW = 1000
 
 
-def load_held_ready(*, product: Product, month: date, as_of: datetime) -> dict[int, list[HeldReady]]:
-    """By the DSRSP's key, each contract's power in the service windows of a month; nothing where it is not paid.
-
-    A contract counts for the part of the month it runs, if it came into force and was proposed by ``as_of``. Outages
-    are not declared to us yet, so none are taken off.
-    """
+def contracts_held(*, product: Product, month: date, as_of: datetime) -> list[Contract]:
+    """Contracts that hold power ready in a month, by reference; none where that is not paid."""
     if product.availability_gbp_per_mw_h is None:
-        return {}
-    month_from, month_to = utc(month, time(0)), utc(next_month(month), time(0))
+        return []
+    month_from, month_to = _span(month)
     contracts = Contract.objects.across_tenants().filter(
         market__product__code=product.code,
         state__in=("in_force", "ended"),
@@ -28,8 +24,23 @@ def load_held_ready(*, product: Product, month: date, as_of: datetime) -> dict[i
         starts_at__lt=month_to,
         ends_at__gt=month_from,
     )
+    return list(contracts.select_related("market").order_by("reference"))
+
+
+def _span(month: date) -> tuple[datetime, datetime]:
+    return utc(month, time(0)), utc(next_month(month), time(0))
+
+
+def load_held_ready(*, product: Product, month: date, as_of: datetime) -> dict[int, list[HeldReady]]:
+    """By the DSRSP's key, each contract's power in the service windows of a month; nothing where it is not paid.
+
+    A contract counts for the part of the month it runs, if it came into force and was proposed by ``as_of``. Outages
+    are not declared to us yet, so none are taken off.
+    """
+    contracts = contracts_held(product=product, month=month, as_of=as_of)
+    month_from, month_to = _span(month)
     held: dict[int, list[HeldReady]] = {}
-    for contract in contracts.select_related("market").order_by("reference"):
+    for contract in contracts:
         windows = service_intervals(
             contract.market.service_windows,
             starts_at=max(contract.starts_at, month_from),

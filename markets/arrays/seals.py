@@ -9,21 +9,32 @@ from django.db import connection
 from psycopg import sql
 
 from aggregator.core.types import IntArray
-from markets.arrays.control_groups import is_compared
-from markets.arrays.nominations import nominations_known
-from markets.models import Instruction, SettlementRun, SettlementSeal, Statement
+from markets.models import Invoice, InvoiceSeal, SettlementRun, SettlementSeal
 
 DIGEST = """
-SELECT {part} AS part, count(*), encode(sha256(coalesce(string_agg(row_sha256, ''::bytea ORDER BY row_sha256),
+SELECT part, count(*), encode(sha256(coalesce(string_agg(row_sha256, ''::bytea ORDER BY row_sha256),
     ''::bytea)), 'hex')
 FROM (
-    SELECT {table}.*, sha256(record_send(ROW({columns}))) AS row_sha256 FROM {table} {join} WHERE {where}
+    SELECT {part} AS part, sha256(record_send(ROW({columns}))) AS row_sha256 FROM {table} {join} WHERE {where}
 ) AS found GROUP BY 1
 """
 COLUMNS_OF = """
 SELECT array_agg(column_name::text ORDER BY ordinal_position) FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = %s
 """
+# What of a row may change after a release without changing what was settled.
+MAY_CHANGE = {
+    # A trade moves on by its deadlines when it is read; what it states is never changed.
+    **dict.fromkeys(
+        ("markets_market", "markets_flexrequest", "markets_flexoffer", "markets_contract", "markets_flexorder"),
+        frozenset({"state"}),
+    ),
+    # Written once its act is done, and the release is part of that.
+    "aggregator_controlact": frozenset({"state", "outcome"}),
+}
+READINGS_TABLE, BATCHES = "aggregator_meterday", "aggregator_batch"
+READINGS = SettlementSeal.Kind.READINGS
+PART_WORDS, UNREADABLE = 3, "unreadable"
 NOTHING_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # of no bytes
 ONE_DAY = timedelta(days=1)
 
@@ -49,57 +60,74 @@ class ReadDays:
     as_of: datetime
 
 
-def reading_seals(days: ReadDays, columns: Sequence[str] = ()) -> list[Seal]:
+def reading_seals(days: ReadDays, columns: Sequence[str] = (), table: str = READINGS_TABLE) -> list[Seal]:
     """A seal a UTC day, also of days without a row.
 
     Args:
         columns: what to digest of a row; empty for every column.
+        table: ``READINGS_TABLE``, or ``BATCHES`` for the batches that brought a day's readings.
     """
-    table = "aggregator_meterday"
     digested = tuple(columns) or columns_of(table)
+    of_meters = sql.SQL("JOIN unnest({}::bigint[]) AS wanted (id) ON wanted.id = meter_id").format(
+        sql.Literal(days.meter_pks.tolist())
+    )
+    received = sql.SQL("day BETWEEN {} AND {} AND {}.received_at <= {}").format(
+        sql.Literal(days.first_day), sql.Literal(days.last_day), sql.Identifier(READINGS_TABLE), sql.Literal(days.as_of)
+    )
+    brought = sql.SQL(
+        "JOIN (SELECT DISTINCT day, batch_id FROM {readings} {of_meters} WHERE {received}) AS brought "
+        "ON brought.batch_id = {batches}.id"
+    ).format(
+        readings=sql.Identifier(READINGS_TABLE),
+        of_meters=of_meters,
+        received=received,
+        batches=sql.Identifier(BATCHES),
+    )
+    is_batches = table == BATCHES
     statement = _digest(
         table,
         digested,
         part=sql.SQL("day::text"),
-        join=sql.SQL("JOIN unnest({}::bigint[]) AS wanted (id) ON wanted.id = meter_id").format(
-            sql.Literal(days.meter_pks.tolist())
-        ),
-        where=sql.SQL("day BETWEEN {} AND {} AND received_at <= {}").format(
-            sql.Literal(days.first_day), sql.Literal(days.last_day), sql.Literal(days.as_of)
-        ),
+        join=brought if is_batches else of_meters,
+        where=sql.SQL("true") if is_batches else received,
     )
     with connection.cursor() as cursor:
         cursor.execute(statement)
         found = {part: (n_row, sha256) for part, n_row, sha256 in cursor.fetchall()}
     n_day = (days.last_day - days.first_day).days + 1
     return [
-        Seal(SettlementSeal.Kind.READINGS, f"{table} {day}", digested, *found.get(day, (0, NOTHING_SHA256)))
+        Seal(READINGS, f"{table} {day}", digested, *found.get(day, (0, NOTHING_SHA256)))
         for day in ((days.first_day + n * ONE_DAY).isoformat() for n in range(n_day))
     ]
 
 
-def row_seals(settlement: SettlementRun, *, released_at: datetime) -> list[Seal]:
-    """A seal for each row, or table of rows of a run, that the settlement stands on."""
-    return [
-        seal_of(kind, part, columns_of(part.split()[0])) for kind, part in _parts(settlement, released_at=released_at)
-    ]
+def rows_seal(kind: str, part: str) -> Seal:
+    """A seal of what a part names, over every column that may not change."""
+    table = part.split()[0]
+    may_change = MAY_CHANGE.get(table, frozenset())
+    return seal_of(kind, part, [name for name in columns_of(table) if name not in may_change])
 
 
 def seal_of(kind: str, part: str, columns: Sequence[str]) -> Seal:
-    """Digest what a part names: ``table key value``, all rows of ``table`` whose column ``key`` has that value."""
+    """Digest what a part names.
+
+    Args:
+        part: ``table key value``, all rows of ``table`` whose column ``key`` has that value. A key may be ``column<=``,
+            or ``column>parent.key`` for rows whose ``column`` is the id of such a row of ``parent``.
+    """
     table, key, value = part.split()
-    statement = _digest(
-        table,
-        columns,
-        part=sql.SQL("''::text"),
-        join=sql.SQL(""),
-        where=sql.SQL("{} = {}").format(sql.Identifier(key), sql.Literal(int(value))),
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        found = cursor.fetchone()
-    n_row, sha256 = (found[1], found[2]) if found else (0, NOTHING_SHA256)
-    return Seal(kind, part, tuple(columns), n_row, sha256)
+    wanted = sql.Literal(int(value) if value.isdigit() else value)
+    if ">" in key:
+        column, _, above = key.partition(">")
+        parent, _, parent_key = above.partition(".")
+        where = sql.SQL("{} IN (SELECT id FROM {} WHERE {} = {})").format(
+            sql.Identifier(column), sql.Identifier(parent), sql.Identifier(parent_key), wanted
+        )
+    elif key.endswith("<="):
+        where = sql.SQL("{} <= {}").format(sql.Identifier(key.removesuffix("<=")), wanted)
+    else:
+        where = sql.SQL("{} = {}").format(sql.Identifier(key), wanted)
+    return Seal(kind, part, tuple(columns), *_digested(table, columns, where))
 
 
 def store_seals(*, settlement: SettlementRun, seals: Sequence[Seal]) -> None:
@@ -116,9 +144,9 @@ def store_seals(*, settlement: SettlementRun, seals: Sequence[Seal]) -> None:
     )
 
 
-def load_seals(*, settlement: SettlementRun) -> list[Seal]:
+def load_seals(*, settlement_pk: int) -> list[Seal]:
     """The seals of a settlement by kind and part; none before it is released."""
-    rows = SettlementSeal.objects.filter(settlement_run=settlement).order_by("kind", "part")
+    rows = SettlementSeal.objects.filter(settlement_run=settlement_pk).order_by("kind", "part")
     return [Seal(row.kind, row.part, tuple(row.columns), row.n_row, row.sha256) for row in rows]
 
 
@@ -128,67 +156,76 @@ class DigestedDays:
 
     found: dict[tuple[object, ...], dict[date, Seal]] = field(default_factory=dict)
 
-    def seals(self, days: ReadDays, columns: Sequence[str]) -> list[Seal]:
+    def seals(self, days: ReadDays, columns: Sequence[str], table: str = READINGS_TABLE) -> list[Seal]:
         """``reading_seals``, of which only days that were not asked for before are worked out."""
         meters = hashlib.sha256(days.meter_pks.tobytes()).hexdigest()
-        known = self.found.setdefault((meters, days.as_of, *columns), {})
+        known = self.found.setdefault((table, meters, days.as_of, *columns), {})
         n_day = (days.last_day - days.first_day).days + 1
         asked = [days.first_day + n * ONE_DAY for n in range(n_day)]
         if new := [day for day in asked if day not in known]:
             span = replace(days, first_day=new[0], last_day=new[-1])
-            known |= zip((new[0] + n * ONE_DAY for n in range(n_day)), reading_seals(span, columns), strict=False)
+            known |= zip(
+                (new[0] + n * ONE_DAY for n in range(n_day)), reading_seals(span, columns, table), strict=False
+            )
         return [known[day] for day in asked]
 
 
-def sealed_again(seals: Sequence[Seal], days: ReadDays, digested: DigestedDays) -> list[Seal]:
-    """What the rows of stored seals digest to now, in the order of the seals."""
-    of_readings = [seal for seal in seals if seal.kind == SettlementSeal.Kind.READINGS]
+def store_invoice_seals(*, invoice: Invoice, seals: Sequence[Seal]) -> None:
+    InvoiceSeal.objects.across_tenants().bulk_create(
+        InvoiceSeal(invoice=invoice, part=seal.part, columns=list(seal.columns), n_row=seal.n_row, sha256=seal.sha256)
+        for seal in seals
+    )
+
+
+def load_invoice_seals(*, invoice_pk: int) -> list[Seal]:
+    """The seals of an invoice by part."""
+    rows = InvoiceSeal.objects.across_tenants().filter(invoice=invoice_pk).order_by("part")
+    return [Seal("", row.part, tuple(row.columns), row.n_row, row.sha256) for row in rows]
+
+
+def sealed_again(
+    seals: Sequence[Seal], days: ReadDays | None = None, digested: DigestedDays | None = None
+) -> list[Seal]:
+    """What the rows of stored seals digest to now, in the order of the seals; ``days`` where some are of readings."""
     found: dict[str, Seal] = {}
-    if of_readings:
-        sealed_days = sorted(date.fromisoformat(seal.part.split()[1]) for seal in of_readings)
-        again = replace(days, first_day=sealed_days[0], last_day=sealed_days[-1])
-        found = {seal.part: seal for seal in digested.seals(again, of_readings[0].columns)}
-    return [found[seal.part] if seal.part in found else seal_of(seal.kind, seal.part, seal.columns) for seal in seals]
+    for table in (READINGS_TABLE, BATCHES):
+        by_day = [seal for seal in seals if seal.kind == READINGS and seal.part.split()[0] == table]
+        if by_day and days is not None:
+            sealed_days = sorted(date.fromisoformat(seal.part.split()[1]) for seal in by_day)
+            again = replace(days, first_day=sealed_days[0], last_day=sealed_days[-1])
+            known = _known(table, by_day[0].columns)
+            found |= {seal.part: seal for seal in (digested or DigestedDays()).seals(again, known, table)}
+    return [found[seal.part] if seal.part in found else _again(seal) for seal in seals]
+
+
+def _known(table: str, columns: Sequence[str]) -> list[str]:
+    """Of these columns those the table has: a name that was slipped into a seal changes its digest and no query."""
+    return [name for name in columns if name in columns_of(table)]
+
+
+def _again(seal: Seal) -> Seal:
+    """The seal made anew; one that names no rows, since it was itself altered, has the digest ``UNREADABLE``."""
+    words = seal.part.split()
+    if len(words) != PART_WORDS or not set(seal.columns) <= set(columns_of(words[0])):
+        return replace(seal, sha256=UNREADABLE)
+    return seal_of(seal.kind, seal.part, seal.columns)
 
 
 def columns_of(table: str) -> tuple[str, ...]:
-    """The table's columns in their order."""
+    """The table's columns in their order; none where there is no such table."""
     with connection.cursor() as cursor:
         cursor.execute(COLUMNS_OF, [table])
         found = cursor.fetchone()
-    return tuple(found[0])
+    return tuple(found[0] or ())
 
 
-def _parts(settlement: SettlementRun, *, released_at: datetime) -> list[tuple[str, str]]:
-    kind, run, event = SettlementSeal.Kind, settlement.dispatch_run, settlement.event
-    told = Instruction.objects.across_tenants().filter(event=event).order_by("pk").values_list("pk", flat=True)
-    published = Statement.objects.across_tenants().filter(settlement_run=settlement).order_by("pk")
-    statements = list(published.values_list("pk", flat=True))
-    parts: list[tuple[str, str]] = [
-        (kind.PLAN, f"dispatch_dispatchrun id {run.pk}"),
-        (kind.PLAN, f"dispatch_runnode run_id {run.pk}"),
-        (kind.PLAN, f"dispatch_runrequest run_id {run.pk}"),
-        (kind.PLAN, f"dispatch_setpoint run_id {run.pk}"),
-        (kind.INSTRUCTIONS, f"dispatch_targetsignal id {event.signal_id}"),
-        (kind.INSTRUCTIONS, f"markets_flexevent id {event.pk}"),
-        *((kind.INSTRUCTIONS, f"markets_instruction id {pk}") for pk in told),
-        *((kind.INSTRUCTIONS, f"markets_instructionstop instruction_id {pk}") for pk in told),
-        (kind.PRODUCT, f"markets_product id {event.product_id}"),
-        (kind.STATEMENTS, f"markets_settlementrun id {settlement.pk}"),
-        (kind.STATEMENTS, f"markets_statement settlement_run_id {settlement.pk}"),
-        (kind.STATEMENTS, f"markets_ledgerclaim settlement_id {settlement.pk}"),
-        *((kind.STATEMENTS, f"markets_statementline statement_id {pk}") for pk in statements),
-        *((kind.STATEMENTS, f"markets_statementreason statement_id {pk}") for pk in statements),
-    ]
-    owners = published.values_list("organisation_id", flat=True)
-    nominated = nominations_known(event=event, organisation_pks=owners, as_of=settlement.as_of)
-    parts += [(kind.BASELINE, f"markets_nomination id {pk}") for pk in nominated.values_list("pk", flat=True)]
-    if is_compared(event.product):
-        parts.append((kind.BASELINE, f"dispatch_sparedevse signal_id {event.signal_id}"))
-    # While its day goes on, what a run issues is still written.
-    if run.grid.ends_at <= released_at:
-        parts.append((kind.PLAN, f"dispatch_issuedsetpoint run_id {run.pk}"))
-    return parts
+def _digested(table: str, columns: Sequence[str], where: sql.Composable) -> tuple[int, str]:
+    """Number and digest of the rows of a table that a condition is true of."""
+    statement = _digest(table, columns, part=sql.SQL("''::text"), join=sql.SQL(""), where=where)
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        found = cursor.fetchone()
+    return (found[1], found[2]) if found else (0, NOTHING_SHA256)
 
 
 def _digest(

@@ -9,7 +9,7 @@ from markets.models.causes import ReboundPeriod, ShortfallCause
 from markets.models.control_groups import ControlGroup, ControlGroupMember
 from markets.models.cycles import CycleNode, CycleRun
 from markets.models.events import FlexEvent, Instruction
-from markets.models.evidence import SettlementSeal, StatementReason
+from markets.models.evidence import InvoiceSeal, SettlementLink, SettlementSeal, StatementReason
 from markets.models.invoices import Invoice, InvoiceLine
 from markets.models.ledger import LedgerClaim, LedgerDisplacement, PrimacyRule, StackingRule
 from markets.models.nominations import Nomination
@@ -46,6 +46,7 @@ __all__ = [
     "InstructionStop",
     "Invoice",
     "InvoiceLine",
+    "InvoiceSeal",
     "LedgerClaim",
     "LedgerDisplacement",
     "Market",
@@ -57,6 +58,7 @@ __all__ = [
     "RunCode",
     "SecondaryUnit",
     "SettledDay",
+    "SettlementLink",
     "SettlementRun",
     "SettlementSeal",
     "ShortfallCause",

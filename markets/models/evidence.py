@@ -5,6 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from aggregator.models import TenantManager
+from markets.models.invoices import Invoice
 from markets.models.statements import SettlementRun, Statement
 
 
@@ -20,11 +21,14 @@ class SettlementSeal(models.Model):
         INSTRUCTIONS = "instructions", "Request, event and instructions"
         PRODUCT = "product", "Product version"
         BASELINE = "baseline", "What a baseline was given"
+        TRADE = "trade", "Order, offer, request, contract and market"
+        LEDGER = "ledger", "Claims on energy and the rules they went by"
         STATEMENTS = "statements", "Statements"
+        RELEASE = "release", "The act that released them"
 
     settlement_run = models.ForeignKey(SettlementRun, on_delete=models.PROTECT, related_name="seals")
     kind = models.CharField(max_length=20, choices=Kind)
-    part = models.CharField(max_length=80, help_text="the table, and the day where there are many")
+    part = models.CharField(max_length=200, help_text="the table, and the day where there are many")
     columns = ArrayField(models.CharField(max_length=63))
     n_row = models.PositiveBigIntegerField()
     sha256 = models.CharField(max_length=64)
@@ -36,6 +40,46 @@ class SettlementSeal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} ({self.part}) of settlement {self.settlement_run_id}"
+
+
+class InvoiceSeal(models.Model):
+    """SHA-256 of stored rows that an issued invoice consists of or rests on, as of a ``SettlementSeal``."""
+
+    invoice = models.ForeignKey(Invoice, on_delete=models.PROTECT, related_name="seals")
+    part = models.CharField(max_length=200)
+    columns = ArrayField(models.CharField(max_length=63))
+    n_row = models.PositiveBigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    objects = TenantManager("invoice__organisation")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["invoice", "part"], name="invoice_seal_once")]
+
+    def __str__(self) -> str:
+        return f"{self.part} of invoice {self.invoice_id}"
+
+
+class SettlementLink(models.Model):
+    """A run's link in the chain of all runs, preliminary ones included; rows are only ever added.
+
+    The database fills the hashes in (markets/run_chain_sql.py), so read them back after a save.
+    """
+
+    settlement_run = models.OneToOneField(SettlementRun, on_delete=models.PROTECT, related_name="link")
+    sequence = models.PositiveBigIntegerField(default=0, editable=False)
+    previous_sha256 = models.CharField(max_length=64, default="", editable=False)
+    content_sha256 = models.CharField(max_length=64, default="", editable=False)
+    sha256 = models.CharField(max_length=64, default="", editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["sequence"], name="run_link_sequence_once"),
+            models.CheckConstraint(condition=Q(sequence__gte=1), name="run_link_sequence_from_one"),
+        ]
+
+    def __str__(self) -> str:
+        return f"link {self.sequence} of settlement {self.settlement_run_id}"
 
 
 class StatementReason(models.Model):

@@ -17,6 +17,7 @@ class StatementRelease(models.Model):
     settlement_run = models.OneToOneField(SettlementRun, on_delete=models.PROTECT, related_name="release")
     act = models.OneToOneField(ControlAct, on_delete=models.PROTECT, related_name="+")
     released_at = models.DateTimeField()
+    content_format = models.PositiveSmallIntegerField(default=1, editable=False, help_text="of what the link covers")
     sequence = models.PositiveBigIntegerField(default=0, editable=False)
     previous_sha256 = models.CharField(max_length=64, default="", editable=False)
     content_sha256 = models.CharField(max_length=64, default="", editable=False)

@@ -18,6 +18,7 @@ class SettlementRun(models.Model):
     method = models.CharField(max_length=120)
     input_sha256 = models.CharField(max_length=64)
     input_digests = models.JSONField(default=dict, help_text="SHA-256 of each kind of input apart")
+    software = models.JSONField(default=dict, help_text="what settled it; empty where that was not yet kept")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -33,6 +33,8 @@ from markets.models import AssetRegistration, DeliveredVolumeFile, SecondaryUnit
 
 logger = logging.getLogger(__name__)
 
+BUILT = "delivered_file.built"  # in the event log
+
 
 class RegistrationRefused(FlexError):
     code = "allocation.registration_refused"
@@ -212,38 +214,20 @@ def build_delivered_file(*, organisation: Organisation, day: date, as_of: dateti
         raise NothingRegistered(
             f"{organisation.code} has no asset metering system registered on {day}", settlement_date=day.isoformat()
         )
-    rule = bl01()
-    filed_day = load_filed_day(organisation=organisation, day=day, registrations=registrations, rule=rule, as_of=as_of)
-    input_sha256 = _input_sha256(filed_day, rule, day)
-    allocation = allocate(filed_day.energy)
+    built = work_out_day(organisation=organisation, day=day, registrations=registrations, as_of=as_of)
+    filed_day, allocation = built.filed_day, built.allocation
     with transaction.atomic():
         take_turn("delivered file", organisation.pk)
         newest, last = newest_files(organisation=organisation, day=day)
-        if newest is not None and (newest.input_sha256 == input_sha256 or as_of < newest.as_of):
+        if newest is not None and (newest.input_sha256 == built.input_sha256 or as_of < newest.as_of):
             return newest
-        told = DeliveredFile(day, organisation.code, last + 1, pair_volumes(filed_day, allocation))
-        content = render_delivered_file(told)
-        file = store_file(
-            file=DeliveredVolumeFile(
-                organisation=organisation,
-                settlement_date=day,
-                sequence=told.sequence,
-                supersedes=newest,
-                as_of=as_of,
-                input_sha256=input_sha256,
-                content=content,
-                sha256=hashlib.sha256(content).hexdigest(),
-                n_volume=sum(len(pair.volumes) for pair in told.pairs),
-                total_mwh=told.total_mwh,
-                residual_kwh=allocation.residual_kwh,
-            ),
-            day=filed_day,
-            allocation=allocation,
-        )
+        row = file_row(organisation=organisation, day=day, sequence=last + 1, as_of=as_of, built=built)
+        row.supersedes = newest
+        file = store_file(file=row, day=filed_day, allocation=allocation)
         notes = _notes(filed_day, allocation)
         store_findings(notes=notes, source=f"delivered:{file.pk}", noticed_at=as_of, organisation=organisation)
         record_event(
-            action="delivered_file.built",
+            action=BUILT,
             subject=f"delivered volumes of {day}, file {file.sequence}",
             organisation=organisation,
             before={"sequence": newest.sequence, "sha256": newest.sha256} if newest else None,
@@ -262,6 +246,44 @@ def build_delivered_file(*, organisation: Organisation, day: date, as_of: dateti
         file.residual_kwh,
     )
     return file
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltDay:
+    """A settlement date's volumes, and the digest of what they were worked out from."""
+
+    filed_day: FiledDay
+    allocation: Allocation
+    input_sha256: str
+
+
+def work_out_day(
+    *, organisation: Organisation, day: date, registrations: tuple[AssetRegistration, ...], as_of: datetime
+) -> BuiltDay:
+    """Work out a firm's volumes of a settlement date as known at a time; nothing is stored."""
+    rule = bl01()
+    filed_day = load_filed_day(organisation=organisation, day=day, registrations=registrations, rule=rule, as_of=as_of)
+    return BuiltDay(filed_day, allocate(filed_day.energy), _input_sha256(filed_day, rule, day))
+
+
+def file_row(
+    *, organisation: Organisation, day: date, sequence: int, as_of: datetime, built: BuiltDay
+) -> DeliveredVolumeFile:
+    """The row of a file with its bytes, not stored."""
+    told = DeliveredFile(day, organisation.code, sequence, pair_volumes(built.filed_day, built.allocation))
+    content = render_delivered_file(told)
+    return DeliveredVolumeFile(
+        organisation=organisation,
+        settlement_date=day,
+        sequence=sequence,
+        as_of=as_of,
+        input_sha256=built.input_sha256,
+        content=content,
+        sha256=hashlib.sha256(content).hexdigest(),
+        n_volume=sum(len(pair.volumes) for pair in told.pairs),
+        total_mwh=told.total_mwh,
+        residual_kwh=built.allocation.residual_kwh,
+    )
 
 
 def published_bytes(file: DeliveredVolumeFile) -> bytes:

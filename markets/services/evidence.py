@@ -1,14 +1,9 @@
 """The evidence pack of one statement: everything its figures came from, signed, to be verified without us."""
 
-import hashlib
-import platform
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +11,6 @@ from django.db.models import Model
 
 from aggregator.core.errors import FlexError
 from aggregator.models import Finding, as_platform
-from markets import core
 from markets.arrays.evidence import UnitEvidence, load_unit_evidence
 from markets.core.evidence import readings_csv, series
 from markets.core.release_chain import content_text
@@ -28,13 +22,13 @@ from markets.models import Statement, StatementRelease
 from markets.services.release_chain import content_of, link_of, release_links
 from markets.services.rules import baseline_rule
 from markets.services.signing import retired_keys, signing_key
+from markets.services.software import software
 from markets.services.statement_files import FORMATS, NamedFile, file_name, published_bytes, statement_file
 
 SUFFIX = "zip"
 READINGS, INPUTS = "readings.csv", "inputs.json"
 FEWEST_METERS = 5  # of fewer, a sum tells of persons: as everywhere on the site
 MOST_READINGS = 20_000_000
-LIBRARIES = ("pyarrow", "reportlab", "xlsxwriter", "numpy")
 
 
 class EvidenceDiffers(FlexError):
@@ -248,18 +242,3 @@ def _spelled(value: object) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
-
-
-@cache
-def software() -> dict[str, str]:
-    """What computed and wrote this: a digest of the code that settles, and the libraries that write files."""
-    folder = Path(core.__path__[0])
-    digest = hashlib.sha256()
-    for path in sorted(folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return {
-        "name": "headroom",
-        "markets_core_sha256": digest.hexdigest(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in LIBRARIES},
-    }

@@ -1,50 +1,129 @@
-"""Work issued invoices out again from the statements they stand on, and find whatever is not as it was issued."""
+"""Seal issued invoices, work them out again from their statements, and find what is not as it was issued."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
-from markets.arrays.held_ready import load_held_ready
-from markets.core.invoice import against, invoice_sha256, totals_of
-from markets.models import Invoice, InvoiceLine, Statement
+from django.core.exceptions import ObjectDoesNotExist
+
+from aggregator.models import Organisation
+from markets.arrays.held_ready import contracts_held, load_held_ready
+from markets.arrays.sealed_parts import invoice_parts
+from markets.arrays.seals import load_invoice_seals, rows_seal, sealed_again, store_invoice_seals
+from markets.core.invoice import DeltaLine, against, invoice_sha256, totals_of
+from markets.models import Contract, Invoice, InvoiceLine, InvoiceSeal, Statement
 from markets.services.invoice_pricing import PricedMonth, price_month
-from markets.services.invoices import before_amounts, fraction_text, head_cells
+from markets.services.invoice_texts import before_amounts, fraction_text, head_cells
 from markets.services.verified import Difference
+from markets.services.verify_seals import other_seal
 
 LINE_FIGURES = ("kind", "reference", "amount_gbp", "before_gbp", "delta_gbp")
 TOTALS = ("amount_gbp", "before_gbp", "delta_gbp")
 
 
-def verify_invoices() -> tuple[int, list[Difference]]:
-    """How many invoices there are, every difference of each, and versions that are gone."""
-    invoices = Invoice.objects.across_tenants().select_related("organisation", "buyer", "supersedes", "product")
-    found = list(invoices.order_by("product_code", "month", "organisation", "version"))
-    return len(found), [*(difference for invoice in found for difference in _invoice(invoice)), *_gaps(found)]
+def seal_invoice(*, invoice: Invoice) -> None:
+    """Keep digests of what an invoice consists of and was made of; call it in the transaction that issues it."""
+    parts = invoice_parts(invoice, contracts=_contracts(invoice))
+    store_invoice_seals(invoice=invoice, seals=[rows_seal("", part) for part in parts])
+
+
+def _contracts(invoice: Invoice) -> list[Contract]:
+    """Under which its DSRSP held power ready in its month."""
+    contracts = contracts_held(product=invoice.product, month=invoice.month, as_of=invoice.as_of)
+    return [contract for contract in contracts if contract.organisation_id == invoice.organisation_id]
+
+
+def verify_invoices(*, statement_pks: Iterable[int] | None = None) -> tuple[int, list[Difference]]:
+    """How many invoices there are, every difference of each, and what is gone.
+
+    Args:
+        statement_pks: only invoices that add up one of these.
+    """
+    invoices = Invoice.objects.across_tenants()  # no joins: one whose product is gone has to be found, too
+    if statement_pks is not None:
+        invoices = invoices.filter(statement_pks__overlap=list(statement_pks))
+    found = list(invoices.order_by("product_code", "month", "organisation_id", "version"))
+    differences = [difference for invoice in found for check in (_invoice, _rows) for difference in check(invoice)]
+    if statement_pks is None:
+        differences.extend([*_gaps(found), *_gone(found)])
+    return len(found), differences
+
+
+def _rows(invoice: Invoice) -> Iterator[Difference]:
+    """Rows that were sealed when it was issued and are others now."""
+    sealed = load_invoice_seals(invoice_pk=invoice.pk)
+    parts = {seal.part for seal in sealed}
+    if not {part for part in parts if part.startswith("markets_invoice")}:
+        yield Difference(_named(invoice), "seals", "rows", "nothing", "an issued invoice is sealed")
+    yield from _other_parts(invoice, parts)
+    for before, now in zip(sealed, sealed_again(sealed), strict=True):
+        if other := other_seal(_named(invoice), before, now):
+            yield other
+
+
+def _other_parts(invoice: Invoice, parts: set[str]) -> Iterator[Difference]:
+    """Seals that were taken away from an invoice, or added to it."""
+    try:
+        wanted = set(invoice_parts(invoice, contracts=_contracts(invoice)))
+    except ObjectDoesNotExist as error:
+        yield Difference(_named(invoice), "seals", "rows", "sealed", str(error))
+        return
+    for part in sorted(wanted - parts):
+        yield Difference(_named(invoice), "seals", part, "nothing", "sealed")
+    for part in sorted(parts - wanted):
+        yield Difference(_named(invoice), "seals", part, "sealed", "nothing")
+
+
+def _gone(found: list[Invoice]) -> Iterator[Difference]:
+    """Invoices of which there are seals or lines and nothing else."""
+    there = {invoice.pk for invoice in found}
+    sealed = InvoiceSeal.objects.across_tenants().values_list("invoice_id", flat=True)
+    lines = InvoiceLine.objects.across_tenants().values_list("invoice_id", flat=True)
+    for pk in sorted({*sealed, *lines} - there):
+        yield Difference(f"invoice {pk}", "whole", "invoice", "nothing", "it was issued")
+
+
+def _named(invoice: Invoice) -> str:
+    organisation = Organisation.objects.filter(pk=invoice.organisation_id).first()
+    return f"invoice {invoice.pk} ({invoice} of {organisation.code if organisation else invoice.organisation_id})"
 
 
 def _invoice(invoice: Invoice) -> Iterator[Difference]:
-    name = f"invoice {invoice.pk} ({invoice} of {invoice.organisation.code})"
-    rows = list(InvoiceLine.objects.across_tenants().filter(invoice=invoice).order_by("position"))
-    month = _priced(invoice)
+    """What an invoice says that its statements do not give."""
+    try:
+        yield from _priced_anew(invoice, _priced(invoice))
+    # Rows may have been changed into anything: what can then not be computed is a difference, never a crash.
+    except Exception as error:  # noqa: BLE001
+        yield Difference(_named(invoice), "whole", "invoice", "issued", f"cannot be priced: {error!r}")
+
+
+def _priced_anew(invoice: Invoice, month: PricedMonth) -> Iterator[Difference]:
+    name = _named(invoice)
     lines = against(month.lines, before_amounts(invoice.supersedes))
     if len(month.statements) != len(invoice.statement_pks):
         yield Difference(name, "whole", "statements", str(len(invoice.statement_pks)), str(len(month.statements)))
     if invoice.performance != fraction_text(month.performance):
         yield Difference(name, "whole", "performance", invoice.performance, fraction_text(month.performance))
-    if len(rows) != len(lines):
-        yield Difference(name, "whole", "lines", str(len(rows)), str(len(lines)))
-    for row, line in zip(rows, lines, strict=False):
-        for figure in LINE_FIGURES:
-            stored, again = getattr(row, figure), getattr(line, figure)
-            if stored != again:
-                yield Difference(name, f"line {row.position}", figure, str(stored), str(again))
-    totals = totals_of(lines)
-    for figure in TOTALS:
-        stored, again = getattr(invoice, figure), getattr(totals, figure)
-        if stored != again:
-            yield Difference(name, "whole", figure, str(stored), str(again))
+    yield from _lines(invoice, lines)
+    yield from _figures(name, "whole", TOTALS, invoice, totals_of(lines))
     sha256 = invoice_sha256(head_cells(invoice), lines)
     if sha256 != invoice.sha256:
         yield Difference(name, "whole", "sha256", invoice.sha256, sha256)
+
+
+def _lines(invoice: Invoice, lines: Sequence[DeltaLine]) -> Iterator[Difference]:
+    name = _named(invoice)
+    rows = list(InvoiceLine.objects.across_tenants().filter(invoice=invoice).order_by("position"))
+    if len(rows) != len(lines):
+        yield Difference(name, "whole", "lines", str(len(rows)), str(len(lines)))
+    for row, line in zip(rows, lines, strict=False):
+        yield from _figures(name, f"line {row.position}", LINE_FIGURES, row, line)
+
+
+def _figures(name: str, line: str, figures: tuple[str, ...], stored: object, again: object) -> Iterator[Difference]:
+    for figure in figures:
+        before, now = getattr(stored, figure), getattr(again, figure)
+        if before != now:
+            yield Difference(name, line, figure, str(before), str(now))
 
 
 def _priced(invoice: Invoice) -> PricedMonth:
@@ -67,4 +146,4 @@ def _gaps(invoices: list[Invoice]) -> Iterator[Difference]:
         missing = set(range(1, found[-1].version + 1)) - {invoice.version for invoice in found}
         for version in sorted(missing):
             newest = found[-1]
-            yield Difference(f"{newest} of {newest.organisation.code}", f"v{version}", "invoice", "nothing", "issued")
+            yield Difference(_named(newest), f"v{version}", "invoice", "nothing", "issued")

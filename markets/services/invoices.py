@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from decimal import Decimal
 from fractions import Fraction
 
 from django.db import transaction
@@ -36,7 +35,9 @@ from markets.models import (
     Statement,
     StatementReason,
 )
+from markets.services.invoice_check import seal_invoice
 from markets.services.invoice_pricing import PricedMonth, price_month
+from markets.services.invoice_texts import before_amounts, fraction_text, head_cells
 from markets.services.month_read import read_events
 from markets.services.settlement import newest_instructed_run, settle_event
 
@@ -172,22 +173,6 @@ def _priced(
     ]
 
 
-def head_cells(invoice: Invoice) -> list[str]:
-    """What an invoice says above its lines, for its digest."""
-    return [
-        invoice.month.isoformat(),
-        invoice.product_code,
-        invoice.buyer.code,
-        invoice.organisation.code,
-        str(invoice.product.version),
-        str(invoice.version),
-        ",".join(map(str, invoice.statement_pks)),
-        invoice.as_of.isoformat(),
-        invoice.performance,
-        invoice.previous_performance,
-    ]
-
-
 def _read_beforehand(order: InvoiceOrder) -> dict[int, ReadEvent]:
     """What the month's events still to be settled are settled from, by their keys; read before anything is locked."""
     if not order.restate and standing_invoices(product_code=order.product_code, month=order.first_day):
@@ -267,16 +252,9 @@ def _issued(
         _line(invoice, position, line, month, has_before=before is not None)
         for position, line in enumerate(lines, start=1)
     )
+    seal_invoice(invoice=invoice)
     _record(invoice, before, reason=order.reason)
     return invoice
-
-
-def before_amounts(invoice: Invoice | None) -> dict[tuple[str, str], Decimal]:
-    """What each line of a version came to, by kind and reference."""
-    if invoice is None:
-        return {}
-    lines = InvoiceLine.objects.across_tenants().filter(invoice=invoice)
-    return {(line.kind, line.reference): line.amount_gbp for line in lines}
 
 
 def _line(invoice: Invoice, position: int, line: DeltaLine, month: PricedMonth, *, has_before: bool) -> InvoiceLine:
@@ -307,11 +285,6 @@ def _reason(statement: Statement | None) -> str:
         for reason in whole
     )
     return (said or "settled anew")[:LONGEST_REASON]
-
-
-def fraction_text(value: Fraction | None) -> str:
-    """An exact share as text; empty where there is none."""
-    return "" if value is None else f"{value.numerator}/{value.denominator}"
 
 
 def _record(invoice: Invoice, before: Invoice | None, *, reason: str) -> None:

@@ -13,7 +13,8 @@ from aggregator.services.control_acts import ask_control_act
 from aggregator.services.event_log import record_event
 from markets.arrays.statements import load_totals, newest_settlement
 from markets.models import SettlementRun, Statement, StatementRelease
-from markets.services.verification import seal_settlement
+from markets.services.explain_later import explain_settlements
+from markets.services.verify_seals import seal_settlement
 
 KIND = "release_statements"
 
@@ -88,9 +89,11 @@ def do_release_statements(*, act: ControlAct, now: datetime) -> dict[str, object
         _hold(settlement_pk)
         plan = plan_release(organisation=act.organisation, settlement_pk=settlement_pk)
         settlement = plan.settlement
+        with as_platform():  # it is explained and sealed over everybody's readings
+            explain_settlements(settlements=[settlement])
+            seal_settlement(settlement=settlement, act_pk=act.pk, released_at=now)
+        # Last: the release's link covers the seals.
         release = StatementRelease.objects.create(settlement_run=settlement, act=act, released_at=now)
-        with as_platform():  # it is sealed over everybody's readings
-            seal_settlement(settlement=settlement, released_at=now)
         after = {"settlement": settlement.pk, "version": settlement.version, "payment_gbp": plan.payment_gbp}
         record_event(
             action="statements.released",

@@ -39,12 +39,13 @@ from markets.core.control_group import held_out_kw
 from markets.core.instruct import instructed_kw
 from markets.core.run_codes import check_code, next_code
 from markets.core.settle import SettlementResult
-from markets.models import FlexEvent, Instruction, Product, SettlementRun, Statement
+from markets.models import FlexEvent, Instruction, Product, SettlementLink, SettlementRun, Statement
 from markets.services.causes import explain_settlement, store_explanation
 from markets.services.rules import baseline_method
 from markets.services.settlement_load import LoadedEvent, direction_of, left_out, load_event
 from markets.services.settlement_pay import claim_and_settle
 from markets.services.settlement_reasons import store_reasons
+from markets.services.software import software
 
 logger = logging.getLogger(__name__)
 
@@ -195,9 +196,11 @@ def settle_event(
             method=METHOD,
             input_sha256=loaded.input_sha256,
             input_digests=loaded.input_digests,
+            software=software(),
         )
         # A month's events are read in one pass, and no meter again for each: explain_settlements does that when asked.
         result = _publish(settlement, loaded, explains=read is None)
+        SettlementLink.objects.create(settlement_run=settlement)
         _record(settlement, newest)
     logger.info(
         "read %d meters over %d days as of %s; wrote settlement v%d of %s: %s GBP in %d statements",

@@ -1,26 +1,18 @@
 """Settle published statements again from the readings, and find whatever was changed since they were released."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import Any
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
 
 from aggregator.core.errors import FlexError
-from markets.arrays.seals import (
-    DigestedDays,
-    ReadDays,
-    load_seals,
-    reading_seals,
-    row_seals,
-    sealed_again,
-    store_seals,
-)
+from markets.arrays.seals import DigestedDays
 from markets.arrays.settlement import ReadEvent
 from markets.arrays.statements import SettledStatement, settled_statements
 from markets.core.statement_file import in_format_of
@@ -31,6 +23,8 @@ from markets.services.settlement import METHOD
 from markets.services.settlement_load import LoadedEvent, direction_of, load_event
 from markets.services.settlement_pay import settle_again
 from markets.services.verified import Difference
+from markets.services.verify_files import verify_files
+from markets.services.verify_seals import missing_rows, named, other_release, other_rows
 from markets.services.verify_settled_days import other_settled_days
 
 SETTLED = ("instructed_kwh", "delivered_kwh", "delivered_share", "performance_factor", "payment_gbp", "n_baseline_days")
@@ -58,24 +52,20 @@ class Verified:
     n_settlement: int
     n_statement: int
     n_invoice: int
+    n_file: int
     differences: tuple[Difference, ...]
 
 
-def seal_settlement(*, settlement: SettlementRun, released_at: datetime) -> None:
-    """Keep digests of all that a settlement stands on; call it in the transaction that releases it."""
-    loaded = load_event(event=settlement.event, run=settlement.dispatch_run, as_of=settlement.as_of)
-    seals = [*reading_seals(_days(settlement, loaded)), *row_seals(settlement, released_at=released_at)]
-    store_seals(settlement=settlement, seals=seals)
-
-
 def verify_statements(*, statement_pks: Iterable[int] | None = None) -> Verified:
-    """Settle the settlements of these statements again, of all where none are named; then invoices are checked, too.
+    """Settle the settlements of these statements again, of all where none are named; then their invoices are checked.
+
+    Where none are named, so are filed volumes, both chains, and whether anything is gone.
 
     Raises:
         UnknownStatement: there is no statement of a number.
     """
     wanted = None if statement_pks is None else set(statement_pks)
-    runs = SettlementRun.objects.select_related("event__signal__node", "event__product", "dispatch_run")
+    runs = SettlementRun.objects.all()  # no joins: one whose event is gone has to be found, too
     if wanted is not None:
         found = Statement.objects.across_tenants().filter(pk__in=wanted)
         if missing := sorted(wanted - set(found.values_list("pk", flat=True))):
@@ -89,12 +79,13 @@ def verify_statements(*, statement_pks: Iterable[int] | None = None) -> Verified
         reads = _read_together(chunk)
         for settlement in chunk:
             differences += verify_settlement(settlement, read=reads.pop(settlement.pk, None), digested=digested)
-    n_invoice = 0
+    n_invoice, of_invoices = verify_invoices(statement_pks=wanted)
+    differences.extend(of_invoices)
+    n_file = 0
     if wanted is None:
-        differences.extend(_gaps())
-        n_invoice, of_invoices = verify_invoices()
-        differences.extend(of_invoices)
-    return Verified(n_settlement, n_statement, n_invoice, tuple(differences))
+        n_file, of_files = verify_files()
+        differences.extend([*missing_rows(), *of_files])
+    return Verified(n_settlement, n_statement, n_invoice, n_file, tuple(differences))
 
 
 def _read_together(settlements: list[SettlementRun]) -> dict[int, ReadEvent]:
@@ -108,7 +99,7 @@ def _read_together(settlements: list[SettlementRun]) -> dict[int, ReadEvent]:
         together = list(group)
         if len(together) == 1:
             continue
-        with suppress(FlexError):
+        with suppress(FlexError, ObjectDoesNotExist):
             found = read_events(events=[one.event for one in together], as_of=known_at)
             reads |= {one.pk: read for one, read in zip(together, found, strict=True)}
     return reads
@@ -123,34 +114,66 @@ def verify_settlement(
         read: what was read of its event beforehand, as known at its time.
         digested: days of readings that were digested in this check, and those that will be.
     """
-    try:
-        loaded = load_event(event=settlement.event, run=settlement.dispatch_run, as_of=settlement.as_of, read=read)
-        again = settled_statements(
-            settlement=settlement,
-            portfolios=loaded.portfolios,
-            result=settle_again(settlement=settlement, loaded=loaded),
-            n_left_out=loaded.readings.n_left_out,
-        )
-    except FlexError as error:
-        return [Difference(_named(settlement), "whole", "settlement", "settled", f"cannot be settled: {error.message}")]
-    return [
-        *_inputs(settlement, loaded),
-        *_statements(settlement, again),
-        *_settled_days(settlement, loaded),
-        *_seals(settlement, loaded, DigestedDays() if digested is None else digested),
+    loaded, found = _loaded(settlement, read)
+    checks: list[Callable[[], Iterable[Difference]]] = [
+        lambda: other_rows(settlement, loaded, digested),
+        lambda: other_release(settlement),
     ]
+    if loaded is not None:
+        checks[:0] = [
+            lambda: _inputs(settlement, loaded),
+            lambda: _settled_anew(settlement, loaded),
+            lambda: _settled_days(settlement, loaded),
+        ]
+    for check in checks:
+        found.extend(_guarded(settlement, check))
+    return found
+
+
+def _loaded(settlement: SettlementRun, read: ReadEvent | None) -> tuple[LoadedEvent | None, list[Difference]]:
+    """What the settlement is settled from, or why it cannot be read."""
+    loaded: list[LoadedEvent] = []
+
+    def load() -> Iterable[Difference]:
+        event, run = settlement.event, settlement.dispatch_run
+        loaded.append(load_event(event=event, run=run, as_of=settlement.as_of, read=read))
+        return ()
+
+    found = _guarded(settlement, load)
+    return (loaded[0] if loaded else None), found
+
+
+def _guarded(settlement: SettlementRun, check: Callable[[], Iterable[Difference]]) -> list[Difference]:
+    found: list[Difference] = []
+    try:
+        found.extend(check())
+    # Rows may have been changed into anything: whatever can then not be computed is a difference, never a crash.
+    except Exception as error:  # noqa: BLE001
+        said = error.message if isinstance(error, FlexError) else repr(error)
+        found.append(Difference(named(settlement), "whole", "settlement", "settled", f"cannot be settled: {said}"))
+    return found
+
+
+def _settled_anew(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Difference]:
+    again = settled_statements(
+        settlement=settlement,
+        portfolios=loaded.portfolios,
+        result=settle_again(settlement=settlement, loaded=loaded),
+        n_left_out=loaded.readings.n_left_out,
+    )
+    yield from _statements(settlement, again)
 
 
 def _inputs(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Difference]:
     """Which kinds of input are no longer those it was settled from."""
     if settlement.method != METHOD:
-        yield Difference(_named(settlement), "whole", "method", settlement.method, METHOD)
+        yield Difference(named(settlement), "whole", "method", settlement.method, METHOD)
     for kind, sha256 in settlement.input_digests.items():
         now = loaded.input_digests.get(kind, "nothing")
         if now != sha256:
-            yield Difference(_named(settlement), f"input {kind}", "sha256", sha256, now)
+            yield Difference(named(settlement), f"input {kind}", "sha256", sha256, now)
     if loaded.input_sha256 != settlement.input_sha256:
-        yield Difference(_named(settlement), "input", "sha256", settlement.input_sha256, loaded.input_sha256)
+        yield Difference(named(settlement), "input", "sha256", settlement.input_sha256, loaded.input_sha256)
 
 
 def _settled_days(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Difference]:
@@ -164,7 +187,7 @@ def _settled_days(settlement: SettlementRun, loaded: LoadedEvent) -> Iterator[Di
         direction=direction_of(settlement.event),
     ):
         yield Difference(
-            _named(settlement), f"settled days of EVSE {other.evse_pk}", other.figure, other.stored, other.recomputed
+            named(settlement), f"settled days of EVSE {other.evse_pk}", other.figure, other.stored, other.recomputed
         )
 
 
@@ -179,7 +202,7 @@ def _statements(settlement: SettlementRun, again: list[SettledStatement]) -> Ite
         found = stored.pop(settled.statement.organisation_id, None)
         if found is None:
             yield Difference(
-                _named(settlement), "whole", f"statement of {settled.statement.organisation.code}", "nothing", "settled"
+                named(settlement), "whole", f"statement of {settled.statement.organisation.code}", "nothing", "settled"
             )
             continue
         yield from _statement(found, settled)
@@ -218,50 +241,6 @@ def _figures(
         before, after = getattr(stored, name), getattr(settled, name)
         if before != after:
             yield Difference(statement, line, name, _text(before), _text(after))
-
-
-def _seals(settlement: SettlementRun, loaded: LoadedEvent, digested: DigestedDays) -> Iterator[Difference]:
-    """Rows that were sealed at the release and are others now."""
-    sealed = load_seals(settlement=settlement)
-    if not sealed:
-        if hasattr(settlement, "release"):
-            yield Difference(_named(settlement), "seals", "rows", "nothing", "a released settlement is sealed")
-        return
-    again = sealed_again(sealed, _days(settlement, loaded), digested)
-    for before, now in zip(sealed, again, strict=True):
-        if (before.n_row, before.sha256) != (now.n_row, now.sha256):
-            yield Difference(
-                _named(settlement),
-                f"{before.kind} ({before.part})",
-                "rows",
-                f"{before.n_row} with SHA-256 {before.sha256}",
-                f"{now.n_row} with SHA-256 {now.sha256}",
-            )
-
-
-def _gaps() -> Iterator[Difference]:
-    """Versions that are missing between an event's first and its newest: a settlement that was taken away."""
-    versions: dict[int, list[int]] = {}
-    for event_pk, version in SettlementRun.objects.order_by("event", "version").values_list("event_id", "version"):
-        versions.setdefault(event_pk, []).append(version)
-    for event_pk, found in versions.items():
-        for missing in sorted(set(range(1, found[-1] + 1)) - set(found)):
-            yield Difference(f"event {event_pk}", f"settlement v{missing}", "settlement", "nothing", "published")
-
-
-def _days(settlement: SettlementRun, loaded: LoadedEvent) -> ReadDays:
-    history = loaded.inputs.history
-    first = history.days[0] if history.days else history.grid.starts_at.date()
-    return ReadDays(
-        meter_pks=loaded.portfolios.read_meter_pks,
-        first_day=first - timedelta(days=1),
-        last_day=history.grid.ends_at.date(),
-        as_of=settlement.as_of,
-    )
-
-
-def _named(settlement: SettlementRun) -> str:
-    return f"settlement {settlement.pk} ({settlement.event.signal.reference} v{settlement.version})"
 
 
 def _of(statement: Statement) -> str:

@@ -38,6 +38,7 @@ from markets.models import (
     InstructionStop,
     Invoice,
     InvoiceLine,
+    InvoiceSeal,
     Nomination,
     ReboundPeriod,
     SecondaryUnit,
@@ -67,7 +68,7 @@ NOT_OF_A_CYCLE = {
     *(Contract, FlexOffer, FlexOrder, InstructionStop, Nomination),
     *(ControlGroup, ControlGroupMember, SparedEvse),
     *(AssetRegistration, BoundaryVolume, DeliveredVolumeFile, DeviationVolume, SecondaryUnit),
-    *(Invoice, InvoiceLine, ReboundPeriod, ShortfallCause, StatementReason),
+    *(Invoice, InvoiceLine, InvoiceSeal, ReboundPeriod, ShortfallCause, StatementReason),
 }
 
 

@@ -56,12 +56,14 @@ from markets.models import (
     Instruction,
     Invoice,
     InvoiceLine,
+    InvoiceSeal,
     LedgerClaim,
     LedgerDisplacement,
     Product,
     ReboundPeriod,
     SecondaryUnit,
     SettledDay,
+    SettlementLink,
     SettlementRun,
     SettlementSeal,
     ShortfallCause,
@@ -454,6 +456,8 @@ def _settlements(
                 settlement_run=settlement, kind="product", part="x", columns=["id"], n_row=1, sha256="6" * 64
             )
             rows.read_by(seal, *readers[name], "headroom")
+            link = SettlementLink.objects.create(settlement_run=settlement)
+            rows.read_by(link, *involved[name], *readers[name], "headroom")
             for dsrsp in involved[name]:
                 _invoice(rows, product, dsrsp, buyers[name], readers[name])
     return settlements
@@ -477,7 +481,9 @@ def _invoice(rows: Rows, product: Product, dsrsp: str, buyer: Organisation, read
     invoice.save()
     line = InvoiceLine(invoice=invoice, position=1, kind="utilisation", **amounts)
     line.save()
-    for row in (invoice, line):
+    seal = InvoiceSeal(invoice=invoice, part="x", columns=["id"], n_row=1, sha256="6" * 64)
+    seal.save()
+    for row in (invoice, line, seal):
         rows.read_by(row, dsrsp, *readers, "headroom")
 
 

@@ -17,7 +17,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("statement", nargs="*", type=int, help="number of a statement")
-        parser.add_argument("--all", action="store_true", help="every statement of every settlement, and every invoice")
+        parser.add_argument(
+            "--all", action="store_true", help="every statement, invoice and filed volume, and both chains"
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         asked = options["statement"]
@@ -28,7 +30,7 @@ class Command(BaseCommand):
             self.stdout.write(str(difference))
         self.stdout.write(
             f"{verified.n_statement} statements in {verified.n_settlement} settlements, "
-            f"{verified.n_invoice} invoices: "
+            f"{verified.n_invoice} invoices, {verified.n_file} files: "
             f"{len(verified.differences)} differences"
         )
         if verified.differences:

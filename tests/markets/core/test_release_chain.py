@@ -27,7 +27,9 @@ CONTENT = ReleaseContent(
 def chain(n_link: int) -> list[ReleaseLink]:
     links: list[ReleaseLink] = []
     for settlement in range(1, n_link + 1):
-        links.append(next_link(replace(CONTENT, settlement=settlement), last=links[-1] if links else None))
+        links.append(
+            next_link(content_text(replace(CONTENT, settlement=settlement)), last=links[-1] if links else None)
+        )
     return links
 
 

@@ -22,8 +22,9 @@ from markets.services.events import open_event
 from markets.services.nominations import NominationRefused, submit_nominations
 from markets.services.rules import baseline_method
 from markets.services.settlement import instruct_event, settle_event
-from markets.services.verification import seal_settlement, verify_settlement
+from markets.services.verification import verify_settlement
 from tests.markets.services.test_settlement import dispatch
+from tests.markets.tampering import release
 from tests.walks.small_area import make_small_area
 
 pytestmark = pytest.mark.django_db
@@ -257,7 +258,8 @@ class TestVerifySettlement:
         (row,) = nominate(area, amber, kw=6.0).rows
         event, run, _ = called(area)
         settlement = settle_event(event=event, run=run, as_of=LATER)
-        seal_settlement(settlement=settlement, released_at=LATER)
+        release(settlement)
+        settlement.refresh_from_db()
         assert verify_settlement(settlement) == []
         sealed = SettlementSeal.objects.filter(settlement_run=settlement, kind="baseline")
         assert [(seal.part, seal.n_row) for seal in sealed] == [(f"markets_nomination id {row.pk}", 1)]

@@ -1,24 +1,16 @@
 # ruff: noqa: S608 - statements are made of the names of our own tables
-"""Whatever is changed after a release is found, also where the database's owner changed it behind every trigger.
+"""What is said of rows that were changed after a release; ``test_tampering.py`` changes every column there is."""
 
-The module logs in as the owner, settles and releases one evening in one transaction, and does each change in a
-savepoint of its own; what is looked at is looked at as the application.
-"""
-
-import contextlib
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
-from io import StringIO
+from datetime import timedelta
 
 import numpy as np
 import pytest
-from django.conf import settings
-from django.core.management import CommandError, call_command
-from django.db import connection, transaction
+from django.core.management import CommandError
 
-from aggregator.models import ControlAct, MeterDay, as_platform
+from aggregator.core.types import IntArray
+from aggregator.models import MeterDay
 from dispatch.models import Setpoint
 from markets.arrays import seals
 from markets.arrays.seals import DigestedDays, ReadDays, reading_seals
@@ -31,18 +23,15 @@ from markets.models import (
     StatementLine,
     StatementRelease,
 )
-from markets.services.releases import do_release_statements
 from markets.services.settlement import settle_event
 from markets.services.verification import UnknownStatement, verify_statements
-from tests.factories import make_organisation
 from tests.markets.services.test_settlement import AS_OF, DAY, evening
+from tests.markets.tampering import Change, as_owner, release, tampering, verify
 
 pytestmark = [
     pytest.mark.django_db,  # each test's own transaction stands within the module's
     pytest.mark.xdist_group("row security"),  # who may be the application's role is the whole server's to know
 ]
-
-RELEASED_AT = datetime(2026, 2, 1, 9, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -51,104 +40,36 @@ class Released:
     amber: Statement
 
 
-def asked(statement: str, *values: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-
-
-def release(settlement: SettlementRun) -> None:
-    act = ControlAct(
-        kind="release_statements",
-        organisation=make_organisation("market", "market_operator"),
-        subject="x",
-        payload={"settlement": settlement.pk},
-        figures={},
-        exceeded=[],
-        reason="figures agreed",
-        state="done",
-        asked_as="person:somebody",
-        asked_at=RELEASED_AT,
-        expires_at=RELEASED_AT + timedelta(days=1),
-    )
-    act.save()
-    do_release_statements(act=act, now=RELEASED_AT)
-
-
 @pytest.fixture(scope="module")
 def released(django_db_setup: None, django_db_blocker) -> Iterator[Released]:
     """One evening settled and released; all is taken back at the module's end."""
-    app = dict(connection.settings_dict)
-    login = {name: settings.DATABASE_OWNER[name] for name in ("USER", "PASSWORD")}
-    with django_db_blocker.unblock():
-        connection.close()
-        connection.settings_dict.update(login)
-        with as_platform(), contextlib.ExitStack() as stack:
-            stack.callback(connection.settings_dict.update, app)
-            stack.callback(connection.close)
-            with transaction.atomic():
-                role = connection.ops.quote_name(settings.DATABASE_APP_ROLE)
-                asked(f"GRANT {role} TO CURRENT_USER")
-                asked(f"SET LOCAL ROLE {role}")
-                _, event, run = evening()
-                settlement = settle_event(event=event, run=run, as_of=AS_OF)
-                release(settlement)
-                statements = Statement.objects.across_tenants().filter(settlement_run=settlement)
-                yield Released(settlement, statements.get(organisation__code="amber"))
-                transaction.set_rollback(True)
+    with django_db_blocker.unblock(), as_owner():
+        _, event, run = evening()
+        settlement = settle_event(event=event, run=run, as_of=AS_OF)
+        release(settlement)
+        statements = Statement.objects.across_tenants().filter(settlement_run=settlement)
+        yield Released(settlement, statements.get(organisation__code="amber"))
 
 
 @pytest.fixture
-def tamper(released: Released) -> Iterator[Callable[[str], None]]:
+def tamper(released: Released) -> Iterator[Change]:
     """Change rows as the owner with every trigger off, for one test."""
-    role = connection.ops.quote_name(settings.DATABASE_APP_ROLE)
-    with transaction.atomic():
-
-        def change(statement: str, *values: object) -> None:
-            asked("RESET ROLE")
-            _silence_triggers(statement)
-            with connection.cursor() as cursor:
-                cursor.execute(statement, values)
-                assert cursor.rowcount >= 1
-            asked(f"SET LOCAL ROLE {role}")
-
+    with tampering() as change:
         yield change
-        transaction.set_rollback(True)
-
-
-def _silence_triggers(statement: str) -> None:
-    """Every trigger of the session where the owner may say so, else those of ours on the table it changes."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
-        (is_super,) = cursor.fetchone()
-    if is_super:
-        asked("SET LOCAL session_replication_role = replica")
-        return
-    table = re.search(r"(?:UPDATE|INTO|FROM) (\w+)", statement)
-    assert table
-    asked("SET CONSTRAINTS ALL IMMEDIATE")
-    asked("SET CONSTRAINTS ALL DEFERRED")
-    asked(f"ALTER TABLE {table[1]} DISABLE TRIGGER USER")
-
-
-def verify(*words: str) -> tuple[int, str]:
-    """Exit code and words of the command."""
-    said = StringIO()
-    try:
-        call_command("verify_statement", *words, stdout=said)
-    except SystemExit as end:
-        return int(end.code or 0), said.getvalue()
-    return 0, said.getvalue()
 
 
 class TestVerifyStatement:
     def test_agrees_with_what_nobody_touched(self, released):
-        assert verify("--all") == (0, "2 statements in 1 settlements, 0 invoices: 0 differences\n")
-        assert verify(str(released.amber.pk)) == (0, "2 statements in 1 settlements, 0 invoices: 0 differences\n")
+        assert verify("--all") == (0, "2 statements in 1 settlements, 0 invoices, 0 files: 0 differences\n")
+        assert verify(str(released.amber.pk)) == (
+            0,
+            "2 statements in 1 settlements, 0 invoices, 0 files: 0 differences\n",
+        )
 
     def test_seals_every_kind_at_the_release(self, released):
         sealed = SettlementSeal.objects.filter(settlement_run=released.settlement)
-        nothing_nominated = {"baseline"}
-        assert set(sealed.values_list("kind", flat=True)) == set(SettlementSeal.Kind.values) - nothing_nominated
+        nothing_of = {"baseline", "trade"}  # nominated, ordered
+        assert set(sealed.values_list("kind", flat=True)) == set(SettlementSeal.Kind.values) - nothing_of
         assert sealed.get(kind="readings", part=f"aggregator_meterday {DAY}").n_row > 0
 
     def test_wants_numbers_or_all(self, released):
@@ -215,7 +136,7 @@ class TestTampering:
         tamper("UPDATE markets_instruction SET instructed_kw[1] = 1 WHERE id = %s", told.pk)
         code, said = verify(str(released.amber.pk))
         assert code == 1
-        assert f"instructions (markets_instruction id {told.pk})" in said
+        assert f"instructions (markets_instruction event_id {released.settlement.event_id})" in said
         assert f"{DAY} period 35, instructed_kwh: stored 5.9000, recomputed 0.5000" in said
 
     @pytest.mark.parametrize(
@@ -312,10 +233,14 @@ class TestTampering:
         assert "statements (markets_settlementrun id" in said
 
 
+def meters() -> IntArray:
+    """Keys of the meters that were read on the day."""
+    return np.array(sorted(MeterDay.objects.across_tenants().filter(day=DAY).values_list("meter_id", flat=True)))
+
+
 class TestDigestedDays:
-    def test_works_each_day_out_once(self, monkeypatch):
-        area, _, _ = evening()
-        meter_pks = np.array([evse.meter_id for evse in area.evses])
+    def test_works_each_day_out_once(self, released, monkeypatch):
+        meter_pks = meters()
         days = ReadDays(meter_pks, DAY - timedelta(days=3), DAY - timedelta(days=1), AS_OF)
         longer = replace(days, first_day=DAY - timedelta(days=2), last_day=DAY)
         digested = DigestedDays()
@@ -323,18 +248,17 @@ class TestDigestedDays:
 
         asked: list[ReadDays] = []
 
-        def counted(span: ReadDays, columns: Sequence[str]) -> list[seals.Seal]:
+        def counted(span: ReadDays, columns: Sequence[str], table: str) -> list[seals.Seal]:
             asked.append(span)
-            return reading_seals(span, columns)
+            return reading_seals(span, columns, table)
 
         monkeypatch.setattr(seals, "reading_seals", counted)
         assert digested.seals(longer, ["day", "energy_kwh"]) == reading_seals(longer, ["day", "energy_kwh"])
         assert asked == [replace(longer, first_day=DAY)]
         assert len({seal.sha256 for seal in digested.seals(longer, ["day", "energy_kwh"])}) == 3
 
-    def test_keeps_columns_meters_and_times_apart(self):
-        area, _, _ = evening()
-        days = ReadDays(np.array([evse.meter_id for evse in area.evses]), DAY, DAY, AS_OF)
+    def test_keeps_columns_meters_and_times_apart(self, released):
+        days = ReadDays(meters(), DAY, DAY, AS_OF)
         others = [replace(days, meter_pks=days.meter_pks[:1]), replace(days, as_of=AS_OF - timedelta(days=90))]
         digested = DigestedDays()
         found = [digested.seals(one, ["energy_kwh"])[0].sha256 for one in (days, *others)]
