@@ -22,8 +22,9 @@ from markets.services.cycle import day_ahead
 from markets.services.events import open_event
 from markets.services.month import settle_month
 from markets.services.settlement import instruct_event, settle_event
-from markets.services.verification import seal_settlement, verify_settlement
+from markets.services.verification import verify_settlement
 from tests.markets.services.test_settlement import dispatch
+from tests.markets.tampering import release
 from tests.walks.small_area import make_small_area
 
 pytestmark = pytest.mark.django_db
@@ -307,7 +308,8 @@ class TestSettle:
         event, run = called(area)
         meter(area, WORKED)
         settlement = settle_event(event=event, run=run, as_of=LATER)
-        seal_settlement(settlement=settlement, released_at=LATER)
+        release(settlement)
+        settlement.refresh_from_db()
         assert verify_settlement(settlement) == []
         SparedEvse(signal=event.signal, evse=area.evses[2], organisation=area.dsrsps[0]).save()
 
