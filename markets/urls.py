@@ -13,6 +13,7 @@ from markets.downloads import (
 )
 from markets.views.baseline_lab import BaselineLab
 from markets.views.calls import NewCall
+from markets.views.control_groups import ControlGroupPage, ControlGroups, NewControlGroup
 from markets.views.invoice_issue import IssueInvoices
 from markets.views.invoices import InvoicePage, Invoices
 from markets.views.ledger import Ledger, Rules
@@ -74,6 +75,9 @@ urlpatterns = [
     path("flex-requests/<int:flexrequest>/", FlexRequestPageView.as_view(), name="flex_request"),
     path("flex-requests/<int:flexrequest>/offer/", NewOffer.as_view(), name="offer_new"),
     path("flex-offers/<int:flexoffer>/accept/", AcceptOffer.as_view(), name="offer_accept"),
+    path("control-groups/", ControlGroups.as_view(), name="control_groups"),
+    path("control-groups/new/", NewControlGroup.as_view(), name="control_group_new"),
+    path("control-groups/<int:controlgroup>/", ControlGroupPage.as_view(), name="control_group"),
     path("nominations/", Nominations.as_view(), name="nominations"),
     path("nominations/new/", NewNomination.as_view(), name="nomination_new"),
     path("nominations/<int:nomination>/", NominationPage.as_view(), name="nomination"),

@@ -21,6 +21,7 @@ MENU = (
     MenuItem("Markets", "markets:markets", Action.SEE_MARKETS),
     MenuItem("Orders", "markets:flex_orders", Action.SEE_MARKETS),
     MenuItem("Nominations", "markets:nominations", Action.SEE_MARKETS),
+    MenuItem("Control groups", "markets:control_groups", Action.SEE_MARKETS),
     MenuItem("Requests", "markets:requests", Action.SEE_REQUESTS),
     MenuItem("Runs", "dispatch:runs", Action.SEE_RUNS),
     MenuItem("Control acts", "aggregator:control_acts", Action.SEE_CONTROL_ACTS),

@@ -16,7 +16,7 @@ EVENT, PRODUCT, SETTLEMENT, STATEMENT = "flexevent", "product", "settlement", "s
 FLEX_REQUEST, FLEX_OFFER, FLEX_ORDER, CONTRACT = "flexrequest", "flexoffer", "flexorder", "contract"
 PRIMACY_RULE, STACKING_RULE = "primacyrule", "stackingrule"
 CYCLE, RUN, ACT, INVOICE = "cycle", "run", "act", "invoice"
-NOMINATION = "nomination"
+NOMINATION, CONTROL_GROUP = "nomination", "controlgroup"
 
 
 class TzQuery(Query):

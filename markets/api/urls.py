@@ -5,6 +5,7 @@ from django.urls import path
 from markets.api import (
     baseline_lab,
     contracts,
+    control_groups,
     cycles,
     events,
     flex_orders,
@@ -48,6 +49,9 @@ urlpatterns = [
     path("flex-orders/<str:id>/acts/", flex_orders.FlexOrderActs.as_view(), name="flex_order_acts"),
     path("nominations/", nominations.Nominations.as_view(), name="nominations"),
     path("nominations/<str:id>/", nominations.NominationDetail.as_view(), name="nomination"),
+    path("control-groups/", control_groups.ControlGroups.as_view(), name="control_groups"),
+    path("control-groups/<str:id>/", control_groups.ControlGroupDetail.as_view(), name="control_group"),
+    path("control-groups/<str:id>/evses/", control_groups.ControlGroupEvses.as_view(), name="control_group_evses"),
     path("contracts/", contracts.Contracts.as_view(), name="contracts"),
     path("contracts/<str:id>/", contracts.ContractDetail.as_view(), name="contract"),
     path("contracts/<str:id>/acts/", contracts.ContractActs.as_view(), name="contract_acts"),

@@ -26,9 +26,12 @@ from aggregator.services.event_log import record_event
 from aggregator.services.turns import take_turn
 from markets.arrays.control_groups import is_compared, members_to_spare, store_group, store_spared
 from markets.core.baseline_given import ControlGroupRule
-from markets.core.control_group import ControlGroupRefused, check_size, draw_turns
+from markets.core.control_group import ControlGroupRefused, check_size, draw_turns, turn_on
 from markets.models import ControlGroup, FlexEvent, Product
 from markets.services.rules import baseline_method
+
+SEEDS = 2**31  # of draws whose seed nobody states
+MOST_EVSES, MOST_TURNS = 100_000, 366
 
 
 class UnknownControlEvse(FlexError):
@@ -219,3 +222,8 @@ def _record(group: ControlGroup, now: datetime) -> None:
         },
         at=now,
     )
+
+
+def turn_of(group: ControlGroup, day: date) -> int:
+    """Which set of a group's EVSEs is kept out on a settlement date, the first being 0."""
+    return turn_on(day, valid_from=group.valid_from, rotates=group.rotates, n_turn=group.n_turn)

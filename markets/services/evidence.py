@@ -19,6 +19,7 @@ from markets.core.statement_file import format_version_of, parse_statement
 from markets.files.pack import MEDIA_TYPE, Enclosure, build_pack, json_bytes
 from markets.files.rows import header_facts, total_facts
 from markets.models import Statement, StatementRelease
+from markets.services.control_evidence import control_group_inputs
 from markets.services.release_chain import content_of, link_of, release_links
 from markets.services.rules import baseline_rule
 from markets.services.signing import retired_keys, signing_key
@@ -151,6 +152,7 @@ def _inputs(statement: Statement, evidence: UnitEvidence | None) -> dict[str, An
         "product_version": [product.code, product.version],
         "min_meters_share": str(product.min_meters_share),
         "baseline_rule": {field.name: _spelled(getattr(rule, field.name)) for field in fields(rule)},
+        **control_group_inputs(statement=statement),
     }
     if evidence is None:
         nothing: dict[str, list[str | None]] = {"starts_at": [], "energy_kwh": []}

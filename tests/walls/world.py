@@ -59,6 +59,7 @@ from tests.markets.builders import make_person
 from tests.markets.contents import statement_content
 from tests.walls.trading_rows import (
     make_contract,
+    make_control_group,
     make_flex_request,
     make_market,
     make_nomination,
@@ -563,6 +564,8 @@ def _trading(world: World, dno: str) -> None:
         world.note("flexoffer", dsrsp, option.offer.pk)
         world.note("contract", dsrsp, make_contract(world.mark("deal", dsrsp), market, organisation).pk)
         world.note("nomination", dsrsp, make_nomination(market.product, organisation, request.node).pk)
+        group, _ = make_control_group(market.product, organisation, request.node)
+        world.note("controlgroup", dsrsp, group.pk)
         world.note("flexorder", dsrsp, make_order(world.mark("order", dsrsp), option).pk)
 
 

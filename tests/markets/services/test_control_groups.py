@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from django.core.management import call_command
 from django.db import DatabaseError, transaction
 
 from aggregator.core.meter_energy import ReadingValues
@@ -17,6 +18,7 @@ from dispatch.services.delivery import deliver_day
 from dispatch.services.targets import receive_target
 from markets.core.control_group import ControlGroupRefused
 from markets.models import ControlGroup, ControlGroupMember, Instruction, Product, SettledDay, Statement, StatementLine
+from markets.services.control_evidence import control_group_inputs
 from markets.services.control_groups import UnknownControlEvse, draw_control_group
 from markets.services.cycle import day_ahead
 from markets.services.events import open_event
@@ -152,35 +154,37 @@ class TestDrawControlGroup:
         wanted = [turns[turn].evse_id for turn in (1, 2, 0, 1)]
         assert spared == [[pk] for pk in wanted]
 
-    @pytest.mark.parametrize(
-        ("changes", "message"),
-        [
+    def test_refuses_what_cannot_be_meant(self, area):
+        make_product(area)
+        for changes, message in (
             ({"product": "su"}, "needs no control group"),
             ({"product": "none"}, "there is no product"),
             ({"valid_from": date(2026, 1, 10)}, "expected a later day"),
             ({"valid_until": date(2026, 1, 10)}, "no earlier than the first"),
-            ({"n_evse": 0}, "expected 1 or more"),
             ({"n_evse": 3}, "some must be left"),
-            ({"n_evse": 2, "n_turn": 2, "rotates": "daily"}, "some must be left"),
-            ({"n_turn": 2}, "take turns"),
-            ({"rotates": "hourly", "n_turn": 2}, "expected never"),
             ({"n_evse": None, "seed": None}, "either a number"),
             ({"n_evse": None}, "a number of EVSEs and a seed"),
-            ({"seed": -1}, "seed is -1"),
-        ],
-    )
-    def test_refuses(self, area, changes, message):
-        make_product(area)
-
-        with pytest.raises(ControlGroupRefused, match=message):
-            draw(area, **changes)
-        assert not ControlGroup.objects.across_tenants().exists()
-
-    def test_refuses_evses_of_another_dsrsp(self, area):
-        make_product(area)
-
+            ({"evses": [area.evses[0].pseudonym], "rotates": "daily", "n_turn": 2}, "does not rotate"),
+        ):
+            with pytest.raises(ControlGroupRefused, match=message):
+                draw(area, **changes)
         with pytest.raises(UnknownControlEvse, match=area.evses[1].pseudonym):
             draw(area, evses=[area.evses[0].pseudonym, area.evses[1].pseudonym])
+        assert not ControlGroup.objects.across_tenants().exists()
+
+
+class TestCommand:
+    def test_draws(self, area, capsys):
+        make_product(area)
+        tomorrow = datetime.now(tz=UTC).date() + timedelta(days=2)
+        asked = ("amber", "compared", "street", "--from", tomorrow.isoformat())
+        call_command("draw_control_group", *asked, "--n-evse", "1", "--turns", "3", "--rotates", "weekly")
+        group = ControlGroup.objects.for_tenant(area.dsrsps[0]).get()
+        said = capsys.readouterr().out
+        assert f"1 EVSEs at a time, 3 sets in turn (weekly), drawn with seed {group.seed}; for compared" in said
+
+        call_command("draw_control_group", *asked, "--evse", area.evses[2].pseudonym)
+        assert "1 EVSEs at a time, named;" in capsys.readouterr().out
 
 
 class TestSpareControlGroups:
@@ -236,6 +240,17 @@ class TestSettle:
         assert homes(area, settled.values_list("evse", flat=True)) == {0, 1, 2, 3}
         assert not Finding.objects.across_tenants().filter(code__startswith="baseline.").exists()
         assert verify_settlement(settlement) == []
+
+    def test_names_the_group_and_what_it_drew_in_the_evidence(self, area):
+        event, run = called(area)
+        meter(area, WORKED)
+        settlement = settle_event(event=event, run=run, as_of=LATER)
+        statement = Statement.objects.across_tenants().get(settlement_run=settlement, organisation=area.dsrsps[0])
+        found = control_group_inputs(statement=statement)["control_group"]
+
+        assert (found["evses"], found["n_counting"]) == ([area.evses[4].pseudonym], 1)
+        assert found["event"]["energy_kwh"] == ["1.0250"] * 4
+        assert found["adjustment"]["energy_kwh"] == ["0.9500"] * 6
 
     def test_settles_a_month_as_it_settles_the_event(self, area):
         event, run = called(area)
