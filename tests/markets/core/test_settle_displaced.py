@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from markets.core.energy import from_quanta, kwh_of_quanta, to_quanta
 from markets.core.inputs_digest import input_digests, inputs_sha256
 from markets.core.payment import PerformanceRule
 from markets.core.settle import Displaced, InvalidSettlementInputs, claimed_kwh, settle
@@ -77,6 +78,23 @@ class TestDisplaced:
         for unit, of_unit in zip(result.units, claimed, strict=True):
             assert float(unit.counted_delivered_kwh) <= of_unit.sum() + 1e-9
         assert (claimed <= np.maximum(result.volume.delivered_kwh, 0.0) + 1e-9).all()
+
+    @given(
+        seed=st.integers(0, 2**32 - 1),
+        cap=st.sampled_from(["interval", "event"]),
+        missing=st.sampled_from(["strict", "exclude"]),
+        void_part=st.integers(0, 8),
+    )
+    def test_counts_no_more_than_the_ledger_leaves_it(self, seed, cap, missing, void_part):
+        """Whatever is delivered beyond the claim in one half-hour fills no gap the ledger made in another."""
+        rule = PerformanceRule(cutoff=None, cap=cap, missing=missing)
+        inputs, rng = random_inputs(seed, rule=rule), np.random.default_rng(seed)
+        claimed = to_quanta(claimed_kwh(settle(inputs)))
+        displaced = np.floor(claimed * rng.random(claimed.shape))
+        void = np.floor(displaced * void_part / 8)
+        left = settle(replace(inputs, displaced=Displaced(from_quanta(void), from_quanta(displaced - void))))
+        for unit, granted in zip(left.units, (claimed - displaced).sum(axis=1), strict=True):
+            assert unit.counted_delivered_kwh <= kwh_of_quanta(int(granted))
 
     @given(
         seed=st.integers(0, 2**32 - 1),

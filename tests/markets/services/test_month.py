@@ -4,7 +4,7 @@ from datetime import date, datetime, time, timedelta
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, ProgrammingError, transaction
+from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from aggregator.core.errors import FlexError
 from aggregator.core.meter_energy import ReadingValues
@@ -176,6 +176,20 @@ class TestSettleMonth:
         settled = settle_month(month=MONTH, as_of=AS_OF, run_code="MONTHLY").settlements
         assert {(one.code, one.version) for one in settled} == {("MONTHLY", 1)}
         assert settle_month(month=MONTH, as_of=AS_OF, run_code="MONTHLY").settlements == settled
+
+    def test_leaves_the_transaction_around_it_as_it_was(self):
+        """Later statements of one that settles a month are planned as ever: without seqscans each was compiled anew."""
+        names = ("enable_seqscan", "work_mem", "max_parallel_workers_per_gather", "jit")
+
+        def settings() -> list[str]:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT {', '.join(f'current_setting({name!r})' for name in names)}")
+                return list(cursor.fetchone())
+
+        month_of_calls()
+        before = settings()
+        settle_month(month=MONTH, as_of=AS_OF)
+        assert settings() == before
 
     def test_leaves_out_what_is_not_over_and_what_nobody_was_told(self):
         area, events = month_of_calls()
