@@ -1,7 +1,7 @@
-"""A month of real dispatches on real charging: how the walk puts its area together, and from which seed.
+"""A month of real dispatches on real charging: what the walk is made of, and from which seed.
 
-Placement rule. The 80 Norwegian home chargepoints that drew most from 28 October 2019 to 31 January 2020 are dealt, in
-an order drawn from ``SEED``, to one feeder of each of five network operators; of them all the odd ones are enrolled
+Placement rule. The 114 Norwegian home chargepoints that drew most from 28 October 2019 to 31 January 2020 are dealt, in
+an order drawn from ``SEED``, to one feeder of each of seven network operators; of them all the odd ones are enrolled
 with one DSRSP, the even ones with the other. Their half-hours are moved by 261 whole weeks, so that weekdays stay:
 January 2020 plays January 2025, the calendar's month. Oslo is an hour ahead of London all year, so an hour later in UTC
 is the same clock time there.
@@ -11,36 +11,26 @@ published; where a product fixes its price, that price stands in place of the ca
 feeder, its EVSEs keep back ``KEPT_BACK`` of what they would have drawn, and draw it as soon as none runs any more.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from io import StringIO
+from datetime import UTC, date, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from django.core.management import call_command
-
-from aggregator.core.meter_energy import ReadingValues
-from aggregator.core.timegrid import charging_day
-from aggregator.models import EVSE, NetworkNode, Organisation
-from aggregator.services.ingest_readings import ingest_readings
-from dispatch.models import DispatchRun, Setpoint
-from markets.models import FlexEvent, Product
-from markets.services.orders_contracts import ContractTerms, move_contract, propose_contract
-from markets.services.orders_markets import MarketTerms, make_market
-from tests.factories import make_evse, make_node, make_organisation
-from tests.markets.builders import make_run
 
 SEED = 20_250_101
 MONTH = date(2025, 1, 1)
 FIRST_DAY, LAST_DAY = date(2024, 10, 28), date(2025, 1, 31)
 SHIFT = pd.Timedelta(weeks=261, hours=1)
-N_EVSE = {"nged": 24, "enwl": 16, "spen": 16, "npg": 12, "ukpn": 12}
+N_EVSE = {"nged": 24, "enwl": 16, "spen": 16, "npg": 12, "ukpn": 12, "ssen": 12, "grid": 22}
+N_CONTROL = {"grid": 5}  # of each DSRSP
 DSRSPS = ("odd-flex", "even-flex")
 KEPT_BACK = 0.85
+HOLIDAYS = {date(2024, 12, 25), date(2024, 12, 26), date(2025, 1, 1)}
 FALLBACK_KW, AMPERE_KW = 3.6, 0.23
 DAY_AHEAD, HELD_READY, PEAK = ("Day-Ahead",), ("Scheduled Availability",), ("Peak Reduction",)
+WINDOWS = ["start_time_utc", "end_time_utc"]
 # By product of the catalogue: zones of the calendar, and which of its products.
 CALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "nged-secure": (("Brockenhurst Mill Hill Total",), HELD_READY),
@@ -55,12 +45,14 @@ CALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "spen-piclo": (("Haverhill",), DAY_AHEAD),
     "spen-electron": (("West Horndon",), PEAK),
     "ukpn-scheduled": (("Brockenhurst Mill Hill Total",), DAY_AHEAD),
+    "ssen-scheduled": (("Uplands Park",), DAY_AHEAD),
+    "ssen-transition-dynamic": (("West Letchworth Shefford Biggleswade",), DAY_AHEAD),
+    "ssen-transition-secure": (("Central Harpenden",), HELD_READY),
+    "grid-control": (("Central Harpenden",), DAY_AHEAD),
 }
-NOTICE_HOURS = {"npg-hv": 168}
-CONTRACT_KW = 5.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RealMonth:
     """What the walk was made of.
 
@@ -68,12 +60,35 @@ class RealMonth:
         energy_kwh: (half-hour in UTC, EVSE) as metered, with the response; columns are pseudonyms' numbers.
         operator, dsrsp: by EVSE.
         calls: the calendar's rows by product of the catalogue.
+        called: London days with a call, by operator.
+        control: EVSEs that a control group keeps out of every call, drawn from the seed; they do not respond.
     """
 
     energy_kwh: pd.DataFrame
     operator: "pd.Series[str]"
     dsrsp: "pd.Series[str]"
     calls: dict[str, pd.DataFrame]
+    called: dict[str, frozenset[date]]
+    control: frozenset[str]
+
+    @cached_property
+    def any_called(self) -> frozenset[date]:
+        """Days with a call by anybody: both DSRSPs have EVSEs in every zone."""
+        return frozenset().union(*self.called.values())
+
+    def homes(self, operator: str, dsrsp: str, *, are_spared: bool = False) -> pd.Index:
+        """A DSRSP's EVSEs on a feeder that are called, or those that are spared."""
+        own = self.operator.index[(self.operator == operator) & (self.dsrsp == dsrsp)]
+        return own[own.isin(self.control) == are_spared]
+
+
+def asked(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that call for energy; the others hold power ready alone."""
+    return rows[rows["utilisation_mw_req"].astype(float) > 0]
+
+
+def is_working(day: date) -> bool:
+    return day.weekday() < 5 and day not in HOLIDAYS
 
 
 def node_code(operator: str) -> str:
@@ -82,24 +97,39 @@ def node_code(operator: str) -> str:
 
 def read_month(data: Path) -> RealMonth:
     """Everything from the files, before anything is stored."""
-    calls = {code: _calls(data, zones, names) for code, (zones, names) in CALLS.items()}
+    rows = pd.read_csv(data / "flex_ukpn_dispatches_to_2025-03.csv.gz", dtype=str)
+    rows = rows[rows["start_time_local"].str.startswith(f"{MONTH:%Y-%m}")]
+    calls = {
+        code: rows[rows["zone"].isin(zones) & rows["product"].isin(names)] for code, (zones, names) in CALLS.items()
+    }
     uncontrolled_kwh, rated_kw = _charging(data)
     rng = np.random.default_rng(SEED)
     order = rng.permutation(len(uncontrolled_kwh.columns))
-    uncontrolled_kwh.columns = pd.Index([f"home-{at:02}" for at in np.argsort(order)])
+    uncontrolled_kwh.columns = pd.Index([f"home-{at:03}" for at in np.argsort(order)])
     rated_kw.index = uncontrolled_kwh.columns
     homes = sorted(uncontrolled_kwh.columns)
     operator = pd.Series(np.repeat(list(N_EVSE), list(N_EVSE.values())), index=homes)
     dsrsp = pd.Series([DSRSPS[at % 2] for at in range(len(homes))], index=homes)
-    shares = _shares(uncontrolled_kwh.index, calls)
-    energy_kwh = _respond(uncontrolled_kwh[homes], rated_kw[homes], shares[operator].to_numpy())
-    return RealMonth(energy_kwh, operator, dsrsp, calls)
+    control = frozenset(
+        str(home)
+        for name, n_evse in N_CONTROL.items()
+        for code in DSRSPS
+        for home in rng.choice(dsrsp.index[(operator == name) & (dsrsp == code)], n_evse, replace=False)
+    )
+    shares = np.where(pd.Index(homes).isin(control), 0.0, _shares(uncontrolled_kwh.index, calls)[operator])
+    energy_kwh = _respond(uncontrolled_kwh[homes], rated_kw[homes], shares)
+    called = {name: _called_days(calls, name) for name in N_EVSE}
+    return RealMonth(energy_kwh, operator, dsrsp, calls, called, control)
 
 
-def _calls(data: Path, zones: tuple[str, ...], names: tuple[str, ...]) -> pd.DataFrame:
-    rows = pd.read_csv(data / "flex_ukpn_dispatches_to_2025-03.csv.gz", dtype=str)
-    in_month = rows["start_time_local"].str.startswith(f"{MONTH:%Y-%m}")
-    return rows[in_month & rows["zone"].isin(zones) & rows["product"].isin(names)]
+def _called_days(calls: dict[str, pd.DataFrame], operator: str) -> frozenset[date]:
+    days: set[date] = set()
+    for code, rows in calls.items():
+        if code.split("-")[0] == operator:
+            for start, end in asked(rows)[WINDOWS].drop_duplicates().itertuples(index=False):
+                periods = pd.date_range(start, end, freq="30min", inclusive="left").tz_convert("Europe/London")
+                days |= set(periods.date)
+    return frozenset(days)
 
 
 def _charging(data: Path) -> "tuple[pd.DataFrame, pd.Series[float]]":
@@ -124,8 +154,7 @@ def _shares(periods: pd.DatetimeIndex, calls: dict[str, pd.DataFrame]) -> pd.Dat
     """(half-hour, operator) share of its charging that a feeder keeps back."""
     shares = pd.DataFrame(0.0, index=periods, columns=list(N_EVSE))
     for code, rows in calls.items():
-        asked = rows[rows["utilisation_mw_req"].astype(float) > 0]
-        for start, end in zip(asked["start_time_utc"], asked["end_time_utc"], strict=True):
+        for start, end in asked(rows)[WINDOWS].itertuples(index=False):
             inside = (periods >= pd.Timestamp(start)) & (periods < pd.Timestamp(end))
             shares.loc[inside, code.split("-")[0]] = KEPT_BACK
     return shares
@@ -143,133 +172,3 @@ def _respond(uncontrolled_kwh: pd.DataFrame, rated_kw: "pd.Series[float]", share
         energy_kwh[at] += drawn
         waiting = waiting - drawn
     return pd.DataFrame(np.round(energy_kwh, 4), index=uncontrolled_kwh.index, columns=uncontrolled_kwh.columns)
-
-
-def load(month: RealMonth, folder: Path) -> dict[str, str]:
-    """Store the area, its readings and the calendar's requests; returns what each import said by product."""
-    call_command("load_catalogue")
-    call_command("load_ledger_rules")
-    _evses(month)
-    _readings(month)
-    _held_ready()
-    return {code: _import(code, rows, folder) for code, rows in month.calls.items()}
-
-
-def _evses(month: RealMonth) -> None:
-    for operator in N_EVSE:
-        make_node(node_code(operator), "distribution", rating_kva=500.0, dno=Organisation.objects.get(code=operator))
-    for home, operator in month.operator.items():
-        rated_kw = float(np.ceil(2 * month.energy_kwh[home].max()) + 1)
-        node = NetworkNode.objects.get(code=node_code(operator))
-        make_evse(str(home), node=node, dsrsp=make_organisation(month.dsrsp[home]), rated_kw=max(rated_kw, 4.0))
-
-
-def _readings(month: RealMonth) -> None:
-    """Each DSRSP hands in its half-hours, known when the day had ended."""
-    starts_at = month.energy_kwh.index.tz_localize(None).to_numpy("datetime64[s]")
-    meters = dict(EVSE.objects.across_tenants().values_list("pseudonym", "meter_id"))
-    for at, code in enumerate(DSRSPS):
-        homes = month.dsrsp.index[month.dsrsp == code]
-        ingest_readings(
-            organisation=Organisation.objects.get(code=code),
-            source="a month of readings",
-            sha256=f"{at}" * 64,
-            received_at=datetime(2025, 2, 2, tzinfo=UTC),
-            backfill=True,
-            values=ReadingValues(
-                np.repeat([meters[f"evse_{home}"] for home in homes], len(starts_at)),
-                np.tile(starts_at, len(homes)),
-                month.energy_kwh[homes].to_numpy().T.ravel(),
-            ),
-        )
-
-
-def _held_ready() -> None:
-    """Both DSRSPs hold power ready on winter evenings under the product that states a price for it."""
-    buyer = Organisation.objects.get(code="nged")
-    asked_at = datetime(2024, 12, 1, 12, tzinfo=UTC)
-    make_market(
-        organisation=buyer,
-        terms=MarketTerms(
-            code="evenings",
-            name="Winter evenings",
-            product="nged-dynamic",
-            node_codes=(node_code("nged"),),
-            activity="turn_down",
-            service_windows=[{"weekdays": [1, 2, 3, 4, 5], "starts": "17:00", "ends": "19:00"}],
-            gate_closure={"kind": "lead", "lead_minutes": 1440},
-            min_kw=1.0,
-            starts_at=datetime(2025, 1, 1, tzinfo=UTC),
-            ends_at=datetime(2025, 2, 1, tzinfo=UTC),
-        ),
-        now=asked_at,
-    )
-    for code in DSRSPS:
-        terms = ContractTerms(
-            reference=f"evenings-{code}",
-            market="evenings",
-            dsrsp=code,
-            starts_at=datetime(2025, 1, 1, tzinfo=UTC),
-            ends_at=datetime(2025, 2, 1, tzinfo=UTC),
-            max_kw=CONTRACT_KW,
-            price_gbp_per_mwh=Product.objects.get(code="nged-dynamic").utilisation_gbp_per_mwh,
-        )
-        propose_contract(organisation=buyer, terms=terms, now=asked_at)
-        dsrsp = Organisation.objects.get(code=code)
-        move_contract(organisation=dsrsp, reference=terms.reference, act="agree to", reason="agreed", now=asked_at)
-
-
-def _import(code: str, rows: pd.DataFrame, folder: Path) -> str:
-    """Hand a product's rows to the command, as a file of the calendar's form."""
-    product = Product.objects.get(code=code)
-    if product.utilisation_gbp_per_mwh is not None:
-        rows = rows.assign(utilisation_price=str(product.utilisation_gbp_per_mwh))
-    path = folder / f"{code}.csv"
-    rows.to_csv(path, index=False)
-    operator = code.split("-")[0]
-    words = [word for zone in CALLS[code][0] for word in ("--zone", f"{zone}={node_code(operator)}")]
-    words += [word for name in CALLS[code][1] for word in ("--product", f"{name}={code}")]
-    words += ["--dno", operator, "--from", "2025-01-01", "--to", "2025-01-31"]
-    words += ["--notice-hours", str(NOTICE_HOURS.get(code, 24))]
-    said = StringIO()
-    call_command("import_dispatches", str(path), *words, stdout=said)
-    return said.getvalue()
-
-
-def dispatch_days() -> Iterator[tuple[DispatchRun, list[FlexEvent]]]:
-    """A plan of each feeder and charging day with a request: no power while one runs, the post's rating else."""
-    for operator in N_EVSE:
-        node = NetworkNode.objects.get(code=node_code(operator))
-        of_day: dict[date, list[FlexEvent]] = {}
-        events = FlexEvent.objects.filter(signal__node=node).select_related("signal__node", "product")
-        for event in events.order_by("signal__starts_at", "pk"):
-            starts_at = event.signal.starts_at
-            day = starts_at.date() if starts_at.hour >= 12 else starts_at.date() - timedelta(days=1)
-            of_day.setdefault(day, []).append(event)
-        evses = list(EVSE.objects.across_tenants().filter(node=node).select_related("meter"))
-        for day, called in of_day.items():
-            yield _plan(node, day, called, evses), called
-
-
-def _plan(node: NetworkNode, day: date, called: list[FlexEvent], evses: list[EVSE]) -> DispatchRun:
-    grid = charging_day(day)
-    run = make_run(node, day, grid)
-    starts = list(grid.starts())
-    is_free = [not any(one.signal.starts_at <= start < one.signal.ends_at for one in called) for start in starts]
-    Setpoint.objects.across_tenants().bulk_create(
-        Setpoint(
-            run=run,
-            evse=evse,
-            organisation_id=evse.meter.organisation_id,
-            start_period=0,
-            end_period=grid.n_period,
-            energy_kwh=0.0,
-            ampere_kw=AMPERE_KW,
-            planned_a=[0] * grid.n_period,
-            setpoint_a=[int(evse.rated_kw / AMPERE_KW) if free else 0 for free in is_free],
-            unserved_kwh=0.0,
-            unserveable_kwh=0.0,
-        )
-        for evse in evses
-    )
-    return run
