@@ -87,6 +87,19 @@ def _first_statement(visit: Visit) -> None:
     visit.follow(visit.page.locator("table tbody th a").first)
 
 
+def _first_ledger(visit: Visit) -> None:
+    _first_statement(visit)
+    visit.follow(visit.page.get_by_role("link", name="Settlement of").first)
+    visit.follow(visit.page.get_by_role("link", name="Ledger").first)
+
+
+def _call_looked_at(visit: Visit) -> None:
+    visit.page.get_by_label("Power (kW)", exact=True).fill("12")
+    visit.page.get_by_label("Target (kW)").fill("30")
+    visit.page.get_by_label("Reason").fill("transformer works")
+    visit.follow(visit.page.get_by_role("button", name="Check"))
+
+
 SHOTS = (
     Shot("overview", "northmoor.control", "/", 1400),
     Shot("network", "northmoor.control", "/network/", 970),
@@ -98,6 +111,10 @@ SHOTS = (
     Shot("explain-network", "northmoor.control", "/runs/", 1300, reach=_first_setpoint_explained),
     Shot("statements", "moorside.market", "/statements/", 700),
     Shot("offers", "northmoor.control", "/markets/northmoor-evenings/", 1140, reach=_open_offers),
+    Shot("market-new", "northmoor.supervisor", "/markets/new/", 1340),
+    Shot("call", "northmoor.control", "/markets/northmoor-evenings/call/", 700, reach=_call_looked_at),
+    Shot("ledger", "northmoor.control", "/statements/", 880, reach=_first_ledger),
+    Shot("invoices", "moorside.market", "/invoices/issue/?product=scheduled-utilisation&month=2026-01", 720),
     Shot("baselines", "amber.operator", f"/baselines/?{LAB_DAYS}", 1050),
     Shot("statement", "amber.operator", "/statements/", 1420, reach=_first_statement),
 )
