@@ -6,7 +6,7 @@ from typing import TypeVar
 from django.db.models import Count, Exists, F, FloatField, OuterRef, Q, QuerySet, Sum
 
 from aggregator.models import Organisation, TenantManager
-from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, SparedEvse, TargetSignal
+from dispatch.models import DispatchRun, IssuedSetpoint, RunNode, RunRequest, Setpoint, TargetSignal
 
 T = TypeVar("T", Setpoint, IssuedSetpoint)
 
@@ -117,11 +117,3 @@ def newest_runs_seen_by(organisation: Organisation) -> QuerySet[DispatchRun]:
     """Of each area the run in force for the latest charging day that was planned."""
     runs = runs_seen_by(organisation).order_by("area", "-charging_day", "-created_at", "-pk")
     return runs.distinct("area")
-
-
-def spared_evses_seen_by(organisation: Organisation) -> QuerySet[SparedEvse]:
-    """EVSEs that requests spare: a DSRSP its own, the platform all, nobody else any."""
-    if organisation.kind == Organisation.Kind.DSRSP:
-        return SparedEvse.objects.for_tenant(organisation)
-    rows = SparedEvse.objects.across_tenants()
-    return rows if organisation.kind == Organisation.Kind.PLATFORM else rows.none()

@@ -13,6 +13,7 @@ from aggregator.core.belief import BeliefRule
 from aggregator.core.digest import digest
 from aggregator.core.errors import FlexError
 from aggregator.core.fleet_state import FleetState
+from aggregator.core.types import BoolArray, FloatArray
 from aggregator.services.turns import take_turn
 from dispatch.arrays.runs import HeldBack, newest_run, store_run
 from dispatch.arrays.stored_day import load_stored_day
@@ -161,7 +162,7 @@ def _fingerprint(run: DispatchRun, day: Day, state: FleetState, told: Told, para
     named = [part for name in sorted(arrays) for part in (name, np.atleast_1d(arrays[name]))]
     states = [np.atleast_1d(getattr(state, name)) for name in state.__slots__]
     visits = [getattr(day.visits, name) for name in day.visits.__slots__]
-    of_day = [day.background_kw, day.unserved_gbp_per_kwh]
+    of_day: list[FloatArray | BoolArray] = [day.background_kw, day.unserved_gbp_per_kwh]
     if day.spared is not None and day.spared.is_any:
         of_day += [day.spared.who, day.spared.by]
     return digest(METHOD, run.input_sha256, repr(parameters), *named, *states, *visits, told.sent_a, *of_day)

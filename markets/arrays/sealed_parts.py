@@ -84,7 +84,8 @@ def _given(settlement: SettlementRun) -> list[tuple[str, str]]:
         organisation_pks=owners.values_list("organisation_id", flat=True),
         as_of=settlement.as_of,
     )
-    parts = [(Kind.BASELINE, f"markets_nomination id {pk}") for pk in known.values_list("pk", flat=True)]
+    nominated = known.values_list("pk", flat=True)
+    parts: list[tuple[str, str]] = [(Kind.BASELINE, f"markets_nomination id {pk}") for pk in nominated]
     if is_compared(settlement.event.product):
         parts.append((Kind.BASELINE, f"dispatch_sparedevse signal_id {settlement.event.signal_id}"))
     return parts
