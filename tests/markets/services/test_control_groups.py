@@ -239,6 +239,7 @@ class TestSettle:
         settled = SettledDay.objects.across_tenants().filter(settlement_run=settlement)
         assert homes(area, settled.values_list("evse", flat=True)) == {0, 1, 2, 3}
         assert not Finding.objects.across_tenants().filter(code__startswith="baseline.").exists()
+        settlement.refresh_from_db()
         assert verify_settlement(settlement) == []
 
     def test_names_the_group_and_what_it_drew_in_the_evidence(self, area):
@@ -317,7 +318,9 @@ class TestSettle:
         amber = Statement.objects.across_tenants().get(settlement_run=after, organisation=area.dsrsps[0])
         assert amber.delivered_kwh == Decimal("7.0000")  # four half-hours of 2.35 - 0.60
         assert amber.reasons.across_tenants().filter(code="reading_corrected").exists()
-        assert verify_settlement(before) == verify_settlement(after) == []
+        for settlement in (before, after):
+            settlement.refresh_from_db()
+            assert verify_settlement(settlement) == []
 
     def test_finds_an_evse_slipped_into_the_group_after_the_release(self, area):
         event, run = called(area)
