@@ -30,7 +30,7 @@ from typing import Any
 
 Point = tuple[int, int, int, int]
 
-FORMAT = "headroom-evidence-1"
+FORMAT = "headroom-evidence-2"
 MANIFEST, SIGNATURE = "manifest.json", "manifest.sig"
 GENESIS = "0" * 64
 QUANTUM_KWH = Decimal("0.0001")
@@ -305,18 +305,108 @@ def differs(read: list[Decimal], n_meter: int, stated: str | None, min_share: De
     return "" if abs(total - number(stated)) <= allowed else f"its meters come to {total:.4f} kWh, stated {stated}"
 
 
-def link_sha256(link: dict[str, Any]) -> str:
-    text = f"headroom-release-1\n{link['sequence']}\n{link['previous_sha256']}\n{link['content_sha256']}\n"
+def check_nominations(inputs: dict[str, Any], results: dict[str, Any]) -> Iterator[str]:
+    """Whether each nominated baseline is one of the nominations, where every meter of the portfolio counts."""
+    nominated = inputs["nominations"]
+    if not nominated or inputs["n_meter"] != inputs["n_counting"]:
+        return
+    given = {number(str(power)) / 2 for one in nominated for power in one["power_kw"] if power is not None}
+    for row in results["periods"]:
+        stated = row["baseline_kwh"]
+        if stated is not None and all(abs(number(stated) - one) > QUANTUM_KWH for one in given):
+            yield f"inputs.json: no nomination has the baseline of the half-hour from {row['starts_at']}"
+
+
+PARTS_OF_CLAIM = ("payable_kwh", "compensated_kwh", "void_kwh", "penalised_kwh")
+
+
+def check_ledger(ledger: dict[str, Any], statement: StatementCsv) -> Iterator[str]:
+    said = "ledger.json"
+    known = {row["interval_start"] for row in statement.periods}
+    left: dict[str, Decimal] = {}
+    for claim in ledger["claims"]:
+        at = claim["starts_at"]
+        parts = sum((number(claim[name]) for name in PARTS_OF_CLAIM), Decimal(0))
+        if parts != number(claim["claimed_kwh"]):
+            yield f"{said}: the claim from {at} is {claim['claimed_kwh']} kWh, its parts come to {parts}"
+        if at not in known:
+            yield f"{said}: the claim from {at} is of no half-hour of the statement"
+        left[at] = parts - number(claim["payable_kwh"])
+    for one in ledger["displaced"]:
+        at = one["starts_at"]
+        left[at] = left.get(at, Decimal(0)) - number(one["displaced_kwh"])
+    for at, rest in sorted(left.items()):
+        if rest:
+            yield f"{said}: what was displaced from {at} is not what was not payable, {rest} kWh apart"
+
+
+def check_invoices(facts: dict[str, Any], statement: StatementCsv, key: int) -> Iterator[str]:
+    said = "invoice.json"
+    net = sum((number(line["net_settlement"]) for line, _ in statement.lines), Decimal(0))
+    for invoice in facts["invoices"]:
+        head, lines = invoice["head"], invoice["lines"]
+        cells = ["invoice-1", *map(repr, head)]
+        cells += [f"{one['kind']!r} {one['reference']!r} {one['amount_gbp']} {one['before_gbp']}" for one in lines]
+        if sha256("\n".join(cells).encode()) != invoice["sha256"]:
+            yield f"{said}: version {head[5]} is not what its SHA-256 is of"
+        for name in ("amount_gbp", "before_gbp", "delta_gbp"):
+            total = sum((number(one[name]) for one in lines), Decimal(0))
+            if total != number(invoice[name]):
+                yield f"{said}: {name} of version {head[5]} is {invoice[name]}, its lines come to {total:.2f}"
+        if str(key) not in head[6].split(","):
+            yield f"{said}: version {head[5]} does not add this statement up"
+        own = sum((number(one["amount_gbp"]) for one in lines if one["reference"] == facts["reference"]), Decimal(0))
+        if facts["is_line_of_its_own"] and own != net:
+            yield f"{said}: its lines in version {head[5]} come to {own}, the statement to {net}"
+
+
+def link_sha256(link: dict[str, Any], chain: str) -> str:
+    text = f"headroom-{chain}-1\n{link['sequence']}\n{link['previous_sha256']}\n{link['content_sha256']}\n"
     return sha256(text.encode())
 
 
-def check_chain(chain: dict[str, Any], manifest: dict[str, Any], files: dict[str, bytes]) -> Iterator[str]:
-    said, previous = "chain.json", GENESIS
-    for expected, link in enumerate(chain["links"], start=1):
-        if link["sequence"] != expected or link["previous_sha256"] != previous or link_sha256(link) != link["sha256"]:
-            yield f"{said}: release {expected} does not follow from the one before it"
+def check_links(links: list[dict[str, Any]], chain: str) -> Iterator[str]:
+    previous = GENESIS
+    for expected, link in enumerate(links, start=1):
+        is_next = link["sequence"] == expected and link["previous_sha256"] == previous
+        if not is_next or link_sha256(link, chain) != link["sha256"]:
+            yield f"chain.json: {chain} {expected} does not follow from the one before it"
             return
         previous = link["sha256"]
+
+
+def check_runs(chain: dict[str, Any], manifest: dict[str, Any], files: dict[str, bytes]) -> Iterator[str]:
+    """The chain of all runs: its links, and that the last of them is this statement's run."""
+    said, stated = "chain.json", manifest["statement"]
+    yield from check_links(chain["runs"], "run")
+    if not chain["runs"]:
+        yield f"{said}: the statement's run is in no chain"
+        return
+    if sha256(chain["run_content"].encode()) != chain["runs"][-1]["content_sha256"]:
+        yield f"{said}: the content of the run is not what was chained"
+    covered = chain["run_content"].split("\n")
+    software = manifest["settled_with"].get("markets_core_sha256", "unknown")
+    for line in (
+        f"statement {sha256(files['statement.csv'])}",
+        f"input {stated['input_sha256']}",
+        f"version {stated['version']}",
+        f"code {stated['code']}",
+        f"method {stated['method']}",
+        f"software {software}",
+    ):
+        if line not in covered:
+            yield f"{said}: the run does not cover the {line}"
+    released = [line for line in chain["content"].split("\n") if line.startswith("run ")]
+    if released and released != [f"run {chain['runs'][-1]['sha256']}"]:
+        yield f"{said}: the release is of another run"
+
+
+def check_chain(chain: dict[str, Any], manifest: dict[str, Any], files: dict[str, bytes]) -> Iterator[str]:
+    said = "chain.json"
+    broken = list(check_links(chain["links"], "release"))
+    if broken:
+        yield from broken
+        return
     if manifest["release"] is None:
         if chain["links"] or chain["content"]:
             yield f"{said}: holds releases, the manifest states none"
@@ -336,10 +426,12 @@ def check_chain(chain: dict[str, Any], manifest: dict[str, Any], files: dict[str
 
 
 def check_earlier(files: dict[str, bytes], earlier: dict[str, bytes]) -> Iterator[str]:
-    links, before = (json.loads(one["chain.json"])["links"] for one in (files, earlier))
-    shorter = min(len(links), len(before))
-    if links[:shorter] != before[:shorter]:
-        yield "chain.json: it is not the chain of the earlier pack"
+    chains = [json.loads(one["chain.json"]) for one in (files, earlier)]
+    for name in ("links", "runs"):
+        links, before = (chain[name] for chain in chains)
+        shorter = min(len(links), len(before))
+        if links[:shorter] != before[:shorter]:
+            yield "chain.json: it is not the chain of the earlier pack"
 
 
 def faults(
@@ -364,9 +456,14 @@ def faults(
     guarded(found, "statement.csv", lambda: check_statement(statement, manifest))
     guarded(found, "results.json", lambda: check_results(read["results.json"], statement))
     guarded(found, "chain.json", lambda: check_chain(read["chain.json"], manifest, files))
+    guarded(found, "chain.json", lambda: check_runs(read["chain.json"], manifest, files))
+    guarded(found, "ledger.json", lambda: check_ledger(read["ledger.json"], statement))
+    key = manifest["statement"]["statement"]
+    guarded(found, "invoice.json", lambda: check_invoices(read["invoice.json"], statement, key))
     if "inputs.json" in read:
         inputs = read["inputs.json"]
         guarded(found, "inputs.json", lambda: check_inputs(inputs, statement, read["product.json"]))
+        guarded(found, "inputs.json", lambda: check_nominations(inputs, read["results.json"]))
         if "readings.csv" in files:
             guarded(found, "readings.csv", lambda: check_readings(files["readings.csv"], inputs))
     if earlier is not None:

@@ -1,7 +1,7 @@
 """The evidence pack of one statement: everything its figures came from, signed, to be verified without us."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,14 +13,15 @@ from aggregator.core.errors import FlexError
 from aggregator.models import Finding, as_platform
 from markets.arrays.evidence import UnitEvidence, load_unit_evidence
 from markets.core.evidence import readings_csv, series
-from markets.core.release_chain import content_text
+from markets.core.release_chain import content_text, run_text
 from markets.core.statement_cells import time_cell
 from markets.core.statement_file import format_version_of, parse_statement
 from markets.files.pack import MEDIA_TYPE, Enclosure, build_pack, json_bytes
 from markets.files.rows import header_facts, total_facts
-from markets.models import Statement, StatementRelease
+from markets.models import SettlementLink, SettlementRun, Statement, StatementRelease
 from markets.services.control_evidence import control_group_inputs
-from markets.services.release_chain import content_of, link_of, release_links
+from markets.services.evidence_facts import invoice_facts, ledger_facts, nomination_facts
+from markets.services.release_chain import content_of, link_of, release_links, run_content_of, run_links
 from markets.services.rules import baseline_rule
 from markets.services.signing import retired_keys, signing_key
 from markets.services.software import software
@@ -104,7 +105,11 @@ def _enclosures(
         json_bytes(_row_facts(statement.settlement_run.event.product)), "the product version it was settled under"
     )
     files["results.json"] = Enclosure(json_bytes(_results(statement)), "results as stored, and findings")
-    files["chain.json"] = Enclosure(json_bytes(_chain(release)), "the chain of released runs up to this one")
+    files["ledger.json"] = Enclosure(json_bytes(ledger_facts(statement)), "what was claimed, paid for and displaced")
+    files["invoice.json"] = Enclosure(json_bytes(invoice_facts(statement)), "the invoices it went into, and its lines")
+    files["chain.json"] = Enclosure(
+        json_bytes(_chain(statement.settlement_run, release)), "the chains of runs and of releases up to this one"
+    )
     return files, is_small
 
 
@@ -122,24 +127,25 @@ def _facts(statement: Statement, release: StatementRelease | None) -> dict[str, 
             "method": run.method,
         },
         "totals": total_facts(parsed),
-        "release": None if release is None else _link(release),
+        "release": None if release is None else asdict(link_of(release)),
         "software": software(),
+        "settled_with": run.software,
     }
 
 
-def _link(release: StatementRelease) -> dict[str, Any]:
-    link = link_of(release)
-    return {field.name: getattr(link, field.name) for field in fields(link)}
+def _chain(run: SettlementRun, release: StatementRelease | None) -> dict[str, Any]:
+    """Links up to the statement's own, so that the pack stays as it is when others follow; no release before its own.
 
-
-def _chain(release: StatementRelease | None) -> dict[str, Any]:
-    """Links up to the statement's own release, so that the pack stays as it is when others follow; none before it."""
-    if release is None:
-        return {"links": [], "content": ""}
-    links = release_links(up_to=release.sequence)
+    The chain of runs is of all of them, preliminary ones too.
+    """
+    own: SettlementLink | None = getattr(run, "link", None)
+    runs = run_links(up_to=own.sequence) if own is not None else ()
+    links = release_links(up_to=release.sequence) if release is not None else ()
     return {
-        "links": [{field.name: getattr(link, field.name) for field in fields(link)} for link in links],
-        "content": content_text(content_of(release)),
+        "links": [asdict(link) for link in links],
+        "content": content_text(content_of(release)) if release is not None else "",
+        "runs": [asdict(link) for link in runs],
+        "run_content": run_text(run_content_of(run)) if own is not None else "",
     }
 
 
@@ -151,6 +157,7 @@ def _inputs(statement: Statement, evidence: UnitEvidence | None) -> dict[str, An
         "as_of": time_cell(statement.settlement_run.as_of),
         "product_version": [product.code, product.version],
         "min_meters_share": str(product.min_meters_share),
+        "nominations": nomination_facts(statement),
         "baseline_rule": {field.name: _spelled(getattr(rule, field.name)) for field in fields(rule)},
         **control_group_inputs(statement=statement),
     }

@@ -200,7 +200,8 @@ def settle_event(
         )
         # A month's events are read in one pass, and no meter again for each: explain_settlements does that when asked.
         result = _publish(settlement, loaded, explains=read is None)
-        SettlementLink.objects.create(settlement_run=settlement)
+        # By key: the database makes the link, so the settlement at hand must not hold a link without hashes.
+        SettlementLink(settlement_run_id=settlement.pk).save(force_insert=True)
         _record(settlement, newest)
     logger.info(
         "read %d meters over %d days as of %s; wrote settlement v%d of %s: %s GBP in %d statements",

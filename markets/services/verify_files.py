@@ -1,7 +1,6 @@
 """Work filed volumes (P375) out again from the readings, and find whatever is not as it was filed."""
 
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 from django.db.models import Model
 
@@ -106,9 +105,10 @@ def _figures(name: str, line: str, figures: tuple[str, ...], stored: Model, agai
 
 def _gone(found: list[DeliveredVolumeFile]) -> Iterator[Difference]:
     """Sequences that are missing before a firm's last, and volumes of which the file is gone."""
-    for before, after in pairwise([None, *found]):
-        first = before.sequence + 1 if before and after and before.organisation_id == after.organisation_id else 1
-        for sequence in range(first, after.sequence if after else first):
+    for before, after in zip([None, *found], found, strict=False):
+        is_first = before is None or before.organisation_id != after.organisation_id
+        first = 1 if before is None or is_first else before.sequence + 1
+        for sequence in range(first, after.sequence):
             yield Difference(f"file {sequence} of {after.organisation.code}", "whole", "file", "nothing", "filed")
     there = {file.pk for file in found}
     volumes = {

@@ -17,15 +17,16 @@ def statement_content(
     payment_gbp: Decimal,
     starts_at: datetime = SIX_PM,
     version: int = 1,
+    metered_kwh: Decimal = Decimal(1),
 ) -> bytes:
-    """Bytes of a statement for ``tenant``, with half of the energies in each half-hour."""
+    """Bytes of a statement for ``tenant``, with half of the energies in each half-hour and as much metered in each."""
     periods = tuple(
         StatementPeriod(
             starts_at=starts_at + timedelta(minutes=30 * index),
             ordered_kwh=instructed_kwh / 2,
             delivered_kwh=delivered_kwh / 2,
-            baseline_kwh=delivered_kwh / 2 + 1,
-            metered_kwh=Decimal(1),
+            baseline_kwh=delivered_kwh / 2 + metered_kwh,
+            metered_kwh=metered_kwh,
         )
         for index in range(2)
     )

@@ -50,6 +50,7 @@ from markets.models import (
     LedgerClaim,
     Product,
     SecondaryUnit,
+    SettlementLink,
     SettlementRun,
     Statement,
     StatementLine,
@@ -86,6 +87,7 @@ PEOPLE = {
 OWNERS = (*DSRSPS, *DNOS, "market", "platform")
 FIRST_PERSON = {organisation: name for name, (organisation, _) in reversed(PEOPLE.items())}
 NEVER_SHOWN = {"batch"}  # marked all the same: no page or operation tells where a batch came from
+METERED_KWH = Decimal("4.0000")  # in a half-hour, by the eight meters of a DSRSP: what its statement has to say
 N_LARGE, N_SMALL = 6, 2  # EVSEs of a DSRSP at a feeder that may be shown, and at one that may not
 
 
@@ -550,6 +552,7 @@ def _settlement(world: World, dno: str) -> None:
             penalised_kwh=Decimal("2.0000"),
         ).save()
         world.note("invoice", dsrsp, _invoice(product, organisation, statement).pk)
+    SettlementLink.objects.create(settlement_run=settlement)
 
 
 def _trading(world: World, dno: str) -> None:
@@ -575,7 +578,7 @@ def _statement(settlement: SettlementRun, organisation: Organisation, text: str)
         "delivered_kwh": Decimal("9.0000"),
         "payment_gbp": Decimal("2.70"),
     }
-    content = statement_content(text, **figures)
+    content = statement_content(text, metered_kwh=METERED_KWH, **figures)
     statement = Statement(
         settlement_run=settlement,
         organisation=organisation,
@@ -587,16 +590,19 @@ def _statement(settlement: SettlementRun, organisation: Organisation, text: str)
         sha256=hashlib.sha256(content).hexdigest(),
     )
     statement.save()
-    starts_at = settlement.event.signal.starts_at
-    StatementLine.objects.create(
-        statement=statement,
-        settlement_date=DAY,
-        period=37,
-        starts_at=starts_at,
-        ends_at=starts_at + timedelta(minutes=30),
-        instructed_kwh=Decimal("2.5000"),
-        delivered_kwh=Decimal("2.2500"),
-    )
+    for index in range(2):
+        starts_at = settlement.event.signal.starts_at + timedelta(minutes=30 * index)
+        StatementLine.objects.create(
+            statement=statement,
+            settlement_date=DAY,
+            period=37 + index,
+            starts_at=starts_at,
+            ends_at=starts_at + timedelta(minutes=30),
+            instructed_kwh=Decimal("5.0000"),
+            baseline_kwh=Decimal("4.5000") + METERED_KWH,
+            metered_kwh=METERED_KWH,
+            delivered_kwh=Decimal("4.5000"),
+        )
     return statement
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from markets.files.pack import MANIFEST, SIGNATURE, Enclosure, build_pack, zippe
 from markets.files.signing import SigningKey, new_signing_key_pem, read_signing_key
 from markets.models import Statement
 from markets.services.evidence import INPUTS, READINGS, EvidenceDiffers, EvidenceTooLarge, evidence_pack
+from markets.services.invoices import InvoiceOrder, issue_invoices
 from markets.services.settlement import settle_event
 from markets.services.signing import key_set, signing_key
 from tests.factories import make_organisation
@@ -27,7 +28,9 @@ from tests.markets.builders import make_person
 from tests.markets.services.test_release_chain import release
 from tests.markets.services.test_settlement import AS_OF, evening, read
 from tests.people import log_in
+from tests.walls.world import make_world
 
+CLOSED = datetime(2026, 2, 15, tzinfo=UTC)
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
 
@@ -136,7 +139,7 @@ class TestEvidencePack:
 
         assert set(files) == {
             *("manifest.json", "manifest.sig", "README.txt", "verify.py", "keys.json", "chain.json", "inputs.json"),
-            *("product.json", "readings.csv", "results.json"),
+            *("product.json", "readings.csv", "results.json", "ledger.json", "invoice.json"),
             *("statement.csv", "statement.xlsx", "statement.parquet", "statement.pdf"),
         }
         assert files["statement.csv"] == bytes(settled.statement.content)
@@ -147,6 +150,39 @@ class TestEvidencePack:
         manifest = json.loads(files[MANIFEST])
         assert manifest["release"]["sequence"] == 1
         assert len(manifest["software"]["markets_core_sha256"]) == 64
+
+    def test_states_what_settled_it_and_what_packed_it(self, settled, pack):
+        manifest = json.loads(files_of(pack)[MANIFEST])
+        assert manifest["settled_with"] == settled.statement.settlement_run.software == manifest["software"]
+
+    def test_states_what_the_ledger_made_of_it(self, settled, pack):
+        facts = json.loads(files_of(pack)["ledger.json"])
+        assert [claim["starts_at"] for claim in facts["claims"]] == [
+            f"2026-01-15T{at}:00Z" for at in ("17:00", "17:30", "18:00", "18:30")
+        ]
+        assert all(claim["payable_kwh"] == claim["claimed_kwh"] for claim in facts["claims"])
+        assert facts["displaced"] == []
+
+    def test_states_the_invoice_line_it_went_into(self, settled):
+        order = InvoiceOrder(product_code="su", month=date(2026, 1, 1), now=CLOSED, cutoff_day=15)
+        issue_invoices(order)
+        monthly = Statement.objects.across_tenants().get(
+            settlement_run__code="MONTHLY", organisation=settled.statement.organisation
+        )
+        files = files_of(evidence_pack(statement=monthly, with_readings=True).content)
+        facts = json.loads(files["invoice.json"])
+
+        (invoice,) = facts["invoices"]
+        assert [(line["reference"], line["amount_gbp"]) for line in invoice["lines"]] == [("CALL-1", "5.84")]
+        assert faults_of(files) == []
+        for old, new, said in (
+            (b'"amount_gbp": "5.84"', b'"amount_gbp": "5.85"', "come to 5.84"),
+            (b'"kind": "utilisation"', b'"kind": "availability"', "SHA-256"),
+            (b'"delta_gbp": "5.84"', b'"delta_gbp": "5.85"', "come to 5.84"),
+        ):
+            assert old in files["invoice.json"]
+            forged = signed_again({**files, "invoice.json": files["invoice.json"].replace(old, new, 1)}, signing_key())
+            assert any(said in fault for fault in faults_of(forged)), faults_of(forged)
 
     def test_of_a_preliminary_statement_states_no_release(self, tmp_path):
         _, event, run = evening()
@@ -172,6 +208,16 @@ class TestEvidencePack:
     def test_is_refused_where_it_would_be_too_large(self, settled):
         with pytest.raises(EvidenceTooLarge):
             evidence_pack(statement=settled.statement, with_readings=True, most_readings=100)
+
+
+class TestWorldOfTheWalls:
+    def test_has_statements_that_its_own_readings_give(self):
+        """Generated requests ask for their evidence: a refusal there would be the world's fault."""
+        make_world()
+        statements = list(Statement.objects.across_tenants().all())
+        assert statements
+        for statement in statements:
+            assert evidence_pack(statement=statement, with_readings=True).content
 
 
 class TestWithholding:
@@ -245,6 +291,15 @@ class TestTampering:
             ("product.json", b'"version": 1', b'"version": 2', "another version"),
             ("inputs.json", b'"n_meter": 3', b'"n_meter": 4', "inputs.json states others"),
             ("chain.json", b"version 1", b"version 2", "not what was chained"),
+            (
+                "chain.json",
+                b'"runs": [\n  {\n   "content_sha256": "',
+                b'"runs": [\n  {\n   "content_sha256": "0',
+                "run 1",
+            ),
+            ("chain.json", b"headroom-run-content-1", b"headroom-run-content-9", "content of the run"),
+            ("manifest.json", b'"code": "PRELIM"', b'"code": "FINAL"', "the run does not cover the code"),
+            ("ledger.json", b'"payable_kwh": "', b'"payable_kwh": "9', "its parts come to"),
             ("chain.json", b'"sequence": 1', b'"sequence": 2', "does not follow"),
         ],
     )
