@@ -59,6 +59,7 @@ SHARED = {
     "Batch": "who delivered; the rows in it have owners of their own",
     "TargetSignal": "a request stands before every fleet in its zone",
     "Product": "its terms are the same for all",
+    "FlexEvent": "it may name whom it calls alone; policies say who reads it, as its request's",
     "Market": "a buyer's market is read by all who may offer in it",
     "FlexRequest": "what a buyer asks is read by all who may offer on it",
 }
