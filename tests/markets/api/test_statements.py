@@ -148,17 +148,18 @@ class TestStatement:
         assert statement["lines"] == [
             {
                 "settlement_date": "2026-01-14",
-                "period": 37,
-                "starts_at": "2026-01-14T18:00:00Z",
-                "ends_at": "2026-01-14T18:30:00Z",
-                "starts_local": "2026-01-14 18:00 GMT",
-                "ends_local": "2026-01-14 18:30 GMT",
-                "instructed_kwh": "2.5000",
-                "baseline_kwh": None,
-                "metered_kwh": None,
-                "delivered_kwh": "2.2500",
+                "period": period,
+                "starts_at": f"2026-01-14T{starts}:00Z",
+                "ends_at": f"2026-01-14T{ends}:00Z",
+                "starts_local": f"2026-01-14 {starts} GMT",
+                "ends_local": f"2026-01-14 {ends} GMT",
+                "instructed_kwh": "5.0000",
+                "baseline_kwh": "8.5000",
+                "metered_kwh": "4.0000",
+                "delivered_kwh": "4.5000",
                 "n_meters_missing": 0,
             }
+            for period, starts, ends in [(37, "18:00", "18:30"), (38, "18:30", "19:00")]
         ]
 
     def test_is_not_there_for_others_in_any_form(self, client_of):
@@ -214,26 +215,27 @@ class TestStatementDiff:
         diff = client_of("alpha").get(f"{STATEMENTS}statement_{statement_of('alpha').pk}/diff/").json()
 
         assert diff["before"] is None
-        assert [(line["before"], line["after"]["delivered_kwh"]) for line in diff["lines"]] == [(None, "2.2500")]
+        assert [(line["before"], line["after"]["delivered_kwh"]) for line in diff["lines"]] == [(None, "4.5000")] * 2
 
     def test_tells_only_what_changed(self, world, client_of):
         first = statement_of("alpha")
-        (line,) = first.lines.all()
-        same_at, gone_at = line.starts_at + timedelta(minutes=30), line.starts_at + timedelta(minutes=60)
+        changed, same = first.lines.order_by("starts_at")
         again = make_statement(settle_again(first.settlement_run), world.organisations["alpha"])
+        gone_at = changed.starts_at + timedelta(minutes=60)
         for statement, starts_at, delivered in (
-            (first, same_at, "1.0000"),
             (first, gone_at, "1.0000"),
-            (again, line.starts_at, "2.0000"),
-            (again, same_at, "1.0000"),
+            (again, changed.starts_at, "2.0000"),
+            (again, same.starts_at, "4.5000"),
         ):
             StatementLine.objects.create(
                 statement=statement,
-                settlement_date=line.settlement_date,
+                settlement_date=changed.settlement_date,
                 period=37,
                 starts_at=starts_at,
                 ends_at=starts_at + timedelta(minutes=30),
-                instructed_kwh=Decimal("2.5"),
+                instructed_kwh=same.instructed_kwh,
+                baseline_kwh=same.baseline_kwh,
+                metered_kwh=same.metered_kwh,
                 delivered_kwh=Decimal(delivered),
             )
 
@@ -246,7 +248,7 @@ class TestStatementDiff:
             for one in diff["lines"]
         ]
         assert changes == [
-            ("2026-01-14T18:00:00Z", "2.2500", "2.0000"),
+            ("2026-01-14T18:00:00Z", "4.5000", "2.0000"),
             ("2026-01-14T19:00:00Z", "1.0000", None),
         ]
 
