@@ -24,7 +24,7 @@ from dispatch import part_policies as parts
 from dispatch import policies as middle
 from dispatch import spared_policies
 from markets import cause_policies as causes
-from markets import control_group_policies, invoice_policies, settlement_policies
+from markets import control_group_policies, invoice_policies, run_evidence_policies, settlement_policies
 from markets import ledger_policies as ledger
 from markets import nomination_policies as nominations
 from markets import policies as top
@@ -53,6 +53,7 @@ POLICIES = (
     *nominations.POLICIES,
     *control_group_policies.POLICIES,
     *invoice_policies.POLICIES,
+    *run_evidence_policies.POLICIES,
 )
 FUNCTIONS = (
     *ground.FUNCTIONS,
