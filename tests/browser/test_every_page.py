@@ -96,6 +96,7 @@ def lost_without_javascript(visit: Visit, plain: Visit) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", AUDIENCES)
+@pytest.mark.long
 class TestEveryPage:
     def test_can_be_read_and_used_by_everybody(self, window_of, name):
         visit, plain = window_of(name), window_of(name, java_script_enabled=False)
