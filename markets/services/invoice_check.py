@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 
 from django.core.exceptions import ObjectDoesNotExist
+from django.db import InterfaceError, OperationalError
 
 from aggregator.models import Organisation
 from markets.arrays.held_ready import contracts_held, load_held_ready
@@ -91,6 +92,8 @@ def _invoice(invoice: Invoice) -> Iterator[Difference]:
     """What an invoice says that its statements do not give."""
     try:
         yield from _priced_anew(invoice, _priced(invoice))
+    except (OperationalError, InterfaceError):
+        raise  # a database that is away says nothing of what is stored in it
     # Rows may have been changed into anything: what can then not be computed is a difference, never a crash.
     except Exception as error:  # noqa: BLE001
         yield Difference(_named(invoice), "whole", "invoice", "issued", f"cannot be priced: {error!r}")

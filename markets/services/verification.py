@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import models
+from django.db import InterfaceError, OperationalError, models
 
 from aggregator.core.errors import FlexError
 from markets.arrays.seals import DigestedDays
@@ -147,6 +147,8 @@ def _guarded(settlement: SettlementRun, check: Callable[[], Iterable[Difference]
     found: list[Difference] = []
     try:
         found.extend(check())
+    except (OperationalError, InterfaceError):
+        raise  # a database that is away says nothing of what is stored in it
     # Rows may have been changed into anything: whatever can then not be computed is a difference, never a crash.
     except Exception as error:  # noqa: BLE001
         said = error.message if isinstance(error, FlexError) else repr(error)

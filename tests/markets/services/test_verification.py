@@ -8,6 +8,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 from django.core.management import CommandError
+from django.db import OperationalError
 
 from aggregator.core.types import IntArray
 from aggregator.models import MeterDay
@@ -79,6 +80,14 @@ class TestVerifyStatement:
             verify("1", "--all")
         with pytest.raises(UnknownStatement, match="no statement 987654"):
             verify_statements(statement_pks=[987654])
+
+    def test_calls_nothing_different_while_the_database_is_away(self, released, monkeypatch):
+        def away(*_: object) -> None:
+            raise OperationalError("the connection is lost")
+
+        monkeypatch.setattr("markets.services.verification._settled_anew", away)
+        with pytest.raises(OperationalError):
+            verify("--all")
 
 
 class TestTampering:
